@@ -122,8 +122,6 @@ OWN_FIELDS: tuple[OwnField, ...] = (
         length=40,
         help="Which model or rule version gave the score.",
     ),
-    OwnField(
-        name="scored_at", label="Lead scored at", type=FieldType.DATETIME, help="When the score last changed."
-    ),
+    OwnField(name="scored_at", label="Lead scored at", type=FieldType.DATETIME, help="When the score last changed."),
 )
 """The contract with the CRM: what a rep's screen reads. The cards in plugins/ show nothing else."""
