@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from crm_sync.domain.records import Value
@@ -57,3 +57,37 @@ class Outcome:
     survivor: str = ""
     stamp: datetime | None = None
     call_id: str = ""
+
+
+def same_value(shown: Value, wanted: Value) -> bool:
+    """Whether a CRM that shows `shown` already holds `wanted`, at the CRM's precision (scenario 17).
+
+    87 and "87.0" are the same, and so are "" and nothing, text with blanks behind it, and one moment in two spellings
+    down to the second.
+    """
+    if shown == wanted and type(shown) is type(wanted):
+        return True
+    return _comparable(shown) == _comparable(wanted)
+
+
+def _comparable(value: Value) -> Value:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return round(float(value), 6)
+    text = value.strip()
+    if not text:
+        return None
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return round(float(text), 6)
+    except ValueError:
+        pass
+    if len(text) >= 19 and text[4:5] == "-" and text[10:11] == "T":
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return text
+        return moment.astimezone(UTC).replace(microsecond=0).isoformat()
+    return text

@@ -1,0 +1,48 @@
+"""Call budgets: how much of what an org or portal lets everybody use is ours (law 16)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from crm_sync.domain.records import CrmKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One allowance: at most `limit` calls in `length`, of which `share` is ours, reserved `block` calls at a time.
+
+    Short allowances roll in the CRM and are counted in fixed windows here, so half of the limit is the most that
+    never passes it in any rolling window.
+    """
+
+    name: str
+    length: timedelta
+    limit: int
+    share: float
+    block: int
+
+    def allowed(self, limit: int | None = None) -> int:
+        """Our calls in one window, of `limit` as the CRM stated it or of what its documentation says."""
+        return max(1, int((limit or self.limit) * self.share))
+
+
+SPANS: dict[CrmKind, tuple[Span, ...]] = {
+    CrmKind.SALESFORCE: (
+        # Rolling 24 hours for the whole org; 15,000 is the least that any edition with an API has.
+        Span(name="day", length=timedelta(hours=24), limit=15_000, share=0.5, block=20),
+        Span(name="sign_in", length=timedelta(hours=1), limit=3_600, share=0.05, block=1),
+    ),
+    CrmKind.HUBSPOT: (
+        Span(name="day", length=timedelta(hours=24), limit=250_000, share=0.5, block=50),
+        Span(name="burst", length=timedelta(seconds=10), limit=100, share=0.45, block=15),
+        Span(name="search", length=timedelta(seconds=1), limit=5, share=0.45, block=2),
+        Span(name="sign_in", length=timedelta(hours=1), limit=600, share=0.2, block=1),
+    ),
+}
+"""Sources: Salesforce app limits cheat sheet (API requests); HubSpot usage guidelines (private apps, search)."""
+
+
+def spans_of(kind: CrmKind, window: str) -> tuple[Span, ...]:
+    """The allowances that one call counts against: its own window where there is one, and the day."""
+    return tuple(span for span in SPANS[kind] if span.name in (window, "day"))

@@ -1,0 +1,185 @@
+"""Feeds: where each object of a connection has been read to, and who may read on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlmodel import Session
+
+from crm_sync.domain.changes import Cursor, Feed
+from crm_sync.domain.connections import ConnectionId
+from crm_sync.store.engine import rows, run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to follow one feed for a while, and where it stands."""
+
+    connection: ConnectionId
+    name: str
+    token: uuid.UUID
+    cursor: Cursor | None
+    watermark: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedStatus:
+    """How far one feed is, for people."""
+
+    name: str
+    watermark: datetime | None
+    next_due: datetime
+    leased: bool
+    rows_read: int
+    last_problem: str
+
+
+def declare(session: Session, connection: ConnectionId, feeds: Sequence[Feed], now: datetime) -> None:
+    """Make sure that every feed has its row; those that stand already keep their cursor."""
+    run(
+        session,
+        """
+        INSERT INTO feed (connection_id, name, next_due)
+        SELECT :connection, name, :now FROM unnest(CAST(:names AS text[])) name
+        ON CONFLICT DO NOTHING
+        """,
+        connection=connection,
+        names=[feed.name for feed in feeds],
+        now=now,
+    )
+
+
+def due(session: Session, now: datetime) -> list[tuple[ConnectionId, str]]:
+    """Feeds whose time has come, of connections that pull, nobody holds and the CRM lets us ask."""
+    found = rows(
+        session,
+        """
+        SELECT feed.connection_id, feed.name FROM feed JOIN connection ON connection.id = feed.connection_id
+        WHERE next_due <= :now AND (lease_until IS NULL OR lease_until < :now)
+          AND connection.state IN ('observing', 'active')
+          AND (connection.wait_until IS NULL OR connection.wait_until <= :now)
+        ORDER BY next_due
+        """,
+        now=now,
+    )
+    return [(ConnectionId(row.connection_id), row.name) for row in found]
+
+
+def lease(
+    session: Session, connection: ConnectionId, name: str, now: datetime, *, span: timedelta, early: bool = False
+) -> Lease | None:
+    """Take the lease of a feed that is due, or None where it isn't or somebody holds it.
+
+    `early` takes one whose time has not come. The span outlasts the total deadline of a call (law 14).
+    """
+    token = uuid.uuid4()
+    found = rows(
+        session,
+        """
+        UPDATE feed SET lease_token = :token, lease_until = :until
+        WHERE connection_id = :connection AND name = :name AND (:early OR next_due <= :now)
+          AND (lease_until IS NULL OR lease_until < :now)
+        RETURNING cursor, watermark
+        """,
+        connection=connection,
+        name=name,
+        now=now,
+        token=token,
+        until=now + span,
+        early=early,
+    )
+    if not found:
+        return None
+    return Lease(connection=connection, name=name, token=token, cursor=found[0].cursor, watermark=found[0].watermark)
+
+
+def advance(
+    session: Session,
+    held: Lease,
+    *,
+    cursor: Cursor,
+    watermark: datetime | None,
+    read: int,
+    release_until: datetime | None,
+    keep_until: datetime | None,
+) -> bool:
+    """Move the cursor past the page that this commit stores. False where the lease was lost: then roll back.
+
+    With `release_until` the walk is done and the feed is due again then; else the lease is kept until `keep_until`.
+    """
+    return bool(
+        run(
+            session,
+            """
+            UPDATE feed SET cursor = CAST(:cursor AS jsonb), watermark = coalesce(:watermark, watermark),
+                   rows_read = rows_read + :read, pages_read = pages_read + 1, last_problem = '',
+                   next_due = coalesce(:release_until, next_due),
+                   lease_token = CASE WHEN CAST(:release_until AS timestamptz) IS NULL THEN lease_token END,
+                   lease_until = CASE WHEN CAST(:release_until AS timestamptz) IS NULL
+                                      THEN CAST(:keep_until AS timestamptz) END
+            WHERE connection_id = :connection AND name = :name AND lease_token = :token
+            """,
+            connection=held.connection,
+            name=held.name,
+            token=held.token,
+            cursor=orjson.dumps(cursor).decode(),
+            watermark=watermark,
+            read=read,
+            release_until=release_until,
+            keep_until=keep_until,
+        )
+    )
+
+
+def release(session: Session, held: Lease, *, due: datetime, problem: str) -> None:
+    """Give the lease back without a page, and say why."""
+    run(
+        session,
+        """
+        UPDATE feed SET lease_token = NULL, lease_until = NULL, next_due = :due, last_problem = :problem
+        WHERE connection_id = :connection AND name = :name AND lease_token = :token
+        """,
+        connection=held.connection,
+        name=held.name,
+        token=held.token,
+        due=due,
+        problem=problem,
+    )
+
+
+def hurry(session: Session, connection: ConnectionId, now: datetime) -> int:
+    """Make every feed of a connection due now."""
+    return run(
+        session,
+        "UPDATE feed SET next_due = :now WHERE connection_id = :connection AND next_due > :now",
+        connection=connection,
+        now=now,
+    )
+
+
+def status(session: Session, connection: ConnectionId, now: datetime) -> list[FeedStatus]:
+    found: Sequence[Any] = rows(
+        session,
+        """
+        SELECT name, watermark, next_due, coalesce(lease_until > :now, false) AS leased, rows_read, last_problem
+        FROM feed WHERE connection_id = :connection ORDER BY name
+        """,
+        connection=connection,
+        now=now,
+    )
+    return [
+        FeedStatus(
+            name=row.name,
+            watermark=row.watermark,
+            next_due=row.next_due,
+            leased=row.leased,
+            rows_read=row.rows_read,
+            last_problem=row.last_problem,
+        )
+        for row in found
+    ]

@@ -1,0 +1,164 @@
+"""The inbox: people waiting to be evaluated, one row each however many changes wait with them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from sqlmodel import Session
+
+from crm_sync.store.engine import rows, run
+
+
+class Priority(IntEnum):
+    """What goes first. Lower is sooner."""
+
+    FRESH = 10
+    CHANGE = 20
+    REPAIR = 30
+    BACKFILL = 60
+    PUBLISHED = 70
+    AGEING = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """People taken from the inbox by one worker, with the evaluation number drawn for each."""
+
+    token: uuid.UUID
+    numbers: dict[int, int]
+    changes: dict[int, int]
+    why: dict[int, str]
+
+    def __bool__(self) -> bool:
+        return bool(self.numbers)
+
+
+def add(session: Session, people: Iterable[int], *, why: str, priority: Priority, now: datetime) -> int:
+    """Let these people wait. Who waits already keeps the earliest time and takes the higher priority."""
+    waiting = sorted(set(people))
+    if not waiting:
+        return 0
+    return run(
+        session,
+        """
+        INSERT INTO inbox (person_id, why, priority, since, available_at)
+        SELECT person, :why, :priority, :now, :now FROM unnest(CAST(:people AS bigint[])) person
+        ON CONFLICT (person_id) DO UPDATE SET
+            why = CASE WHEN excluded.priority < inbox.priority THEN excluded.why ELSE inbox.why END,
+            priority = least(inbox.priority, excluded.priority), available_at = excluded.available_at,
+            changes = inbox.changes + 1
+        """,
+        people=waiting,
+        why=why,
+        priority=int(priority),
+        now=now,
+    )
+
+
+def add_ageing(session: Session, now: datetime, *, most: int) -> int:
+    """Let those wait whose score ages by now (law 6), at the lowest priority."""
+    return run(
+        session,
+        """
+        INSERT INTO inbox (person_id, why, priority, since, available_at)
+        SELECT id, 'time', :priority, :now, :now FROM person
+        WHERE evaluate_again_at <= :now AND erased_at IS NULL
+        ORDER BY evaluate_again_at LIMIT :most
+        ON CONFLICT (person_id) DO NOTHING
+        """,
+        now=now,
+        priority=int(Priority.AGEING),
+        most=most,
+    )
+
+
+def add_everybody(session: Session, *, why: str, now: datetime, connection: int | None = None) -> int:
+    """Let everybody wait (with `connection`: everybody with a record there), at low priority."""
+    return run(
+        session,
+        """
+        INSERT INTO inbox (person_id, why, priority, since, available_at)
+        SELECT DISTINCT link.person_id, :why, :priority, CAST(:now AS timestamptz), CAST(:now AS timestamptz)
+        FROM link JOIN record ON record.id = link.record_id
+        WHERE link.to_at IS NULL AND (CAST(:connection AS bigint) IS NULL OR record.connection_id = :connection)
+        ON CONFLICT (person_id) DO UPDATE SET changes = inbox.changes + 1
+        """,
+        why=why,
+        priority=int(Priority.PUBLISHED),
+        now=now,
+        connection=connection,
+    )
+
+
+def claim(session: Session, now: datetime, *, most: int, span: timedelta) -> Claim:
+    """Take up to `most` people, the most urgent first, and draw a new evaluation number for each.
+
+    A claim that its worker didn't finish lapses after `span`, and somebody else takes it.
+    """
+    token = uuid.uuid4()
+    found = rows(
+        session,
+        """
+        WITH due AS (
+            SELECT person_id FROM inbox
+            WHERE available_at <= :now AND (claimed_until IS NULL OR claimed_until < :now)
+            ORDER BY priority, since LIMIT :most FOR UPDATE SKIP LOCKED
+        ), taken AS (
+            UPDATE inbox SET token = :token, claimed_until = :until, attempts = attempts + 1
+            FROM due WHERE inbox.person_id = due.person_id
+            RETURNING inbox.person_id, inbox.changes, inbox.why
+        )
+        UPDATE person SET evaluation_number = evaluation_number + 1
+        FROM taken WHERE person.id = taken.person_id
+        RETURNING person.id, person.evaluation_number, taken.changes, taken.why
+        """,
+        now=now,
+        token=token,
+        until=now + span,
+        most=most,
+    )
+    return Claim(
+        token=token,
+        numbers={row.id: row.evaluation_number for row in found},
+        changes={row.id: row.changes for row in found},
+        why={row.id: row.why for row in found},
+    )
+
+
+def settle(session: Session, held: Claim) -> int:
+    """Take the claimed people out of the inbox; for whom something newer arrived meanwhile, the row stays and is free.
+
+    Returns how many rows were still ours: fewer than claimed means that the claim lapsed, and the caller rolls back.
+    """
+    people = list(held.numbers)
+    [row] = rows(
+        session,
+        """
+        WITH ours AS (
+            SELECT * FROM unnest(CAST(:people AS bigint[]), CAST(:changes AS bigint[])) AS ours (person_id, changes)
+        ), done AS (
+            DELETE FROM inbox USING ours
+            WHERE inbox.person_id = ours.person_id AND inbox.token = :token AND inbox.changes = ours.changes
+            RETURNING inbox.person_id
+        ), newer AS (
+            UPDATE inbox SET token = NULL, claimed_until = NULL, attempts = 0 FROM ours
+            WHERE inbox.person_id = ours.person_id AND inbox.token = :token AND inbox.changes <> ours.changes
+            RETURNING inbox.person_id
+        )
+        SELECT (SELECT count(*) FROM done) + (SELECT count(*) FROM newer) AS settled
+        """,
+        people=people,
+        changes=[held.changes[person] for person in people],
+        token=held.token,
+    )
+    return int(row.settled)
+
+
+def waiting(session: Session) -> int:
+    """How many people wait."""
+    [row] = rows(session, "SELECT count(*) AS n FROM inbox")
+    return int(row.n)
