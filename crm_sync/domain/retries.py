@@ -63,5 +63,6 @@ def retry_decision(outcome: Outcome, *, attempt: int, most: int, now: datetime, 
 
 def _wait(attempt: int, draw: random.Random) -> timedelta:
     """Exponential with full jitter and a ceiling, so that what failed together doesn't come back together."""
-    ceiling = min(FIRST_WAIT * 2 ** min(attempt - 1, 16), LONGEST_WAIT)
+    doublings: int = 2 ** min(attempt - 1, 16)
+    ceiling = min(FIRST_WAIT * doublings, LONGEST_WAIT)
     return timedelta(seconds=1) + ceiling * draw.random()

@@ -122,7 +122,8 @@ def claim(
     """Take due entries of one connection, the most urgent first, and count the attempt before the CRM is called.
 
     A claim that lapsed is taken again; its outcome is unknown, and the guard reads back before anything is sent.
-    Only one entry of a record and kind is ever in flight. Owner entries of a record come after its fields.
+    Only one entry of a record and kind is ever in flight. A repair wants what the CRM last accepted by now, not by the
+    time at which somebody wrote over it.
     """
     token = uuid.uuid4()
     found = rows(
@@ -146,7 +147,8 @@ def claim(
             RETURNING outbox.*, due.repeated
         )
         SELECT taken.id, taken.record_id, record.object, record.crm_id, taken.kind, taken.why, taken.number,
-               taken.attempts, taken.desired, record.own_accepted, record.owner_accepted, link.person_id, taken.repeated
+               taken.attempts, CASE WHEN taken.why = 'repair' THEN record.own_accepted ELSE taken.desired END AS desired,
+               record.own_accepted, record.owner_accepted, link.person_id, taken.repeated
         FROM taken JOIN record ON record.id = taken.record_id
              LEFT JOIN link ON link.record_id = record.id AND link.to_at IS NULL
         ORDER BY taken.priority, taken.id

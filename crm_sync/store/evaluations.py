@@ -1,0 +1,176 @@
+"""Evaluations, and the rows that one batch of them reads. Every statement takes the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlmodel import Session
+
+from crm_sync.store.engine import rows, run
+
+
+def records_of(session: Session, people: Sequence[int]) -> Sequence[Any]:
+    """The CRM records of these people with their current fields, what the CRM accepted, and what is under way."""
+    return rows(
+        session,
+        """
+        SELECT link.person_id, record.id, record.connection_id, record.object, record.crm_id, record.life,
+               record.stamp, record.created_at, record.owner, record.owner_accepted, record.own_accepted,
+               record_version.fields, connection.kind, pending.desired AS pending
+        FROM link JOIN record ON record.id = link.record_id
+             JOIN connection ON connection.id = record.connection_id
+             LEFT JOIN record_version ON record_version.id = record.version_id
+             LEFT JOIN LATERAL (
+                SELECT desired FROM outbox WHERE outbox.record_id = record.id AND kind = 'fields'
+                   AND state IN ('waiting', 'held', 'in_flight') ORDER BY number DESC, id DESC LIMIT 1
+             ) AS pending ON true
+        WHERE link.person_id = ANY(CAST(:people AS bigint[])) AND link.to_at IS NULL
+        ORDER BY record.id
+        """,
+        people=list(people),
+    )
+
+
+def companions_of(session: Session, people: Sequence[int]) -> Sequence[Any]:
+    """Accounts and consents that a record of these people is tied to, once for each such record."""
+    return rows(
+        session,
+        """
+        SELECT link.person_id, record.id AS record_id, record.connection_id, other.object, other.role, other.life,
+               record_version.fields
+        FROM link JOIN record ON record.id = link.record_id
+             JOIN tie ON tie.connection_id = record.connection_id AND tie.object = record.object
+                     AND tie.crm_id = record.crm_id
+             JOIN record AS other ON other.connection_id = tie.connection_id AND other.object = tie.to_object
+                     AND other.crm_id = tie.to_id AND other.role IN ('account', 'consent')
+             JOIN record_version ON record_version.id = other.version_id
+        WHERE link.person_id = ANY(CAST(:people AS bigint[])) AND link.to_at IS NULL
+        ORDER BY other.id
+        """,
+        people=list(people),
+    )
+
+
+def activities_of(session: Session, people: Sequence[int]) -> Sequence[Any]:
+    """Activities tied to a record of these people, once for each person, with the CRM's fields."""
+    return rows(
+        session,
+        """
+        SELECT DISTINCT ON (link.person_id, activity.id) link.person_id, activity.id, activity.connection_id,
+               activity.object, activity.known_from, activity.fields
+        FROM link JOIN record ON record.id = link.record_id
+             JOIN tie ON tie.connection_id = record.connection_id AND tie.to_object = record.object
+                     AND tie.to_id = record.crm_id
+             JOIN activity ON activity.connection_id = tie.connection_id AND activity.object = tie.object
+                     AND activity.crm_id = tie.crm_id AND activity.life = 'open'
+        WHERE link.person_id = ANY(CAST(:people AS bigint[])) AND link.to_at IS NULL
+        ORDER BY link.person_id, activity.id
+        """,
+        people=list(people),
+    )
+
+
+def last_of(session: Session, people: Sequence[int]) -> Sequence[Any]:
+    """The newest evaluation of each of these people that has one."""
+    return rows(
+        session,
+        """
+        SELECT person.id AS person_id, last.id, last.number, last.state, last.score, last.bucket, last.fit,
+               last.engagement, last.reasons, last.desired, last.inputs_hash, last.model_version,
+               last.mapping_versions, last.policy_version
+        FROM unnest(CAST(:people AS bigint[])) AS person (id) CROSS JOIN LATERAL (
+            SELECT * FROM evaluation WHERE person_id = person.id ORDER BY number DESC LIMIT 1
+        ) AS last
+        """,
+        people=list(people),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One evaluation, ready to be stored. `desired` is the state of our own fields by neutral name."""
+
+    person_id: int
+    number: int
+    why: str
+    state: str
+    findings: list[str]
+    probability: float | None
+    score: int | None
+    bucket: str | None
+    fit: int | None
+    engagement: int | None
+    reasons: list[dict[str, Any]]
+    model_version: str
+    mapping_versions: dict[str, str]
+    policy_version: str
+    inputs_hash: bytes
+    desired: dict[str, Any]
+    data_until: datetime | None
+
+
+def store(session: Session, decided: Sequence[Decided], as_of: datetime) -> dict[int, int]:
+    """Keep these evaluations. Returns their ids by person. A repeat of a number is refused by its unique key."""
+    if not decided:
+        return {}
+
+    def text(values: Any) -> str:
+        return orjson.dumps(values).decode()
+
+    found = rows(
+        session,
+        """
+        INSERT INTO evaluation (person_id, number, as_of, why, state, findings, probability, score, bucket, fit,
+                                engagement, reasons, model_version, mapping_versions, policy_version, inputs_hash,
+                                desired, data_until)
+        SELECT person_id, number, :as_of, why, state, findings, probability, score, bucket, fit, engagement, reasons,
+               model_version, mapping_versions, policy_version, inputs_hash, desired, data_until
+        FROM unnest(CAST(:people AS bigint[]), CAST(:numbers AS bigint[]), CAST(:why AS text[]),
+                    CAST(:states AS text[]), CAST(:findings AS jsonb[]), CAST(:probabilities AS float8[]),
+                    CAST(:scores AS int[]), CAST(:buckets AS text[]), CAST(:fits AS int[]),
+                    CAST(:engagements AS int[]), CAST(:reasons AS jsonb[]), CAST(:models AS text[]),
+                    CAST(:mappings AS jsonb[]), CAST(:policies AS text[]), CAST(:hashes AS bytea[]),
+                    CAST(:desired AS jsonb[]), CAST(:data_until AS timestamptz[]))
+             AS e (person_id, number, why, state, findings, probability, score, bucket, fit, engagement, reasons,
+                   model_version, mapping_versions, policy_version, inputs_hash, desired, data_until)
+        RETURNING id, person_id
+        """,
+        as_of=as_of,
+        people=[each.person_id for each in decided],
+        numbers=[each.number for each in decided],
+        why=[each.why for each in decided],
+        states=[each.state for each in decided],
+        findings=[text(each.findings) for each in decided],
+        probabilities=[each.probability for each in decided],
+        scores=[each.score for each in decided],
+        buckets=[each.bucket for each in decided],
+        fits=[each.fit for each in decided],
+        engagements=[each.engagement for each in decided],
+        reasons=[text(each.reasons) for each in decided],
+        models=[each.model_version for each in decided],
+        mappings=[text(each.mapping_versions) for each in decided],
+        policies=[each.policy_version for each in decided],
+        hashes=[each.inputs_hash for each in decided],
+        desired=[text(each.desired) for each in decided],
+        data_until=[each.data_until for each in decided],
+    )
+    return {row.person_id: row.id for row in found}
+
+
+def schedule(session: Session, again: dict[int, datetime | None], now: datetime) -> None:
+    """Note when these people were evaluated, and when time alone will change their score (law 6)."""
+    run(
+        session,
+        """
+        UPDATE person SET evaluated_at = :now, evaluate_again_at = plan.again
+        FROM unnest(CAST(:people AS bigint[]), CAST(:again AS timestamptz[])) AS plan (person_id, again)
+        WHERE person.id = plan.person_id
+        """,
+        now=now,
+        people=list(again),
+        again=list(again.values()),
+    )
