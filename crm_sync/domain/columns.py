@@ -1,0 +1,119 @@
+"""The canonical columns: what a record of either CRM says once a mapping has translated it.
+
+Every column may be null. Beyond these a mapping may add extra columns named `x_…`; those named `x_web_…` are web
+signals and are dropped where tracking isn't allowed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import polars as pl
+
+UTC_TIME = pl.Datetime("us", "UTC")
+
+
+class Shape(StrEnum):
+    """What a canonical column holds."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    TRUTH = "truth"
+    TIME = "time"
+
+
+DTYPES: dict[Shape, pl.DataType] = {
+    Shape.TEXT: pl.String(),
+    Shape.NUMBER: pl.Float64(),
+    Shape.TRUTH: pl.Boolean(),
+    Shape.TIME: UTC_TIME,
+}
+
+CONSENT_COLUMNS: dict[str, Shape] = {
+    "email_opt_out": Shape.TRUTH,
+    "phone_opt_out": Shape.TRUTH,
+    "tracking_opt_out": Shape.TRUTH,
+    "do_not_profile": Shape.TRUTH,
+    "do_not_process": Shape.TRUTH,
+    "should_forget": Shape.TRUTH,
+    "legal_basis": Shape.TEXT,
+    "profiling_consent": Shape.TRUTH,
+    "profiling_consent_until": Shape.TIME,
+}
+"""What people allowed or refused. `profiling_consent` is an explicit answer: true allows, false refuses."""
+
+ACCOUNT_COLUMNS: dict[str, Shape] = {
+    "company": Shape.TEXT,
+    "website": Shape.TEXT,
+    "industry": Shape.TEXT,
+    "employees": Shape.NUMBER,
+    "revenue": Shape.NUMBER,
+    "country": Shape.TEXT,
+    "region": Shape.TEXT,
+    "city": Shape.TEXT,
+}
+
+PERSON_COLUMNS: dict[str, Shape] = {
+    "email": Shape.TEXT,
+    "phone": Shape.TEXT,
+    "mobile": Shape.TEXT,
+    "first_name": Shape.TEXT,
+    "last_name": Shape.TEXT,
+    "title": Shape.TEXT,
+    **ACCOUNT_COLUMNS,
+    "lead_source": Shape.TEXT,
+    "status": Shape.TEXT,
+    "owner_id": Shape.TEXT,
+    "created_at": Shape.TIME,
+    **CONSENT_COLUMNS,
+    "crm_link": Shape.TEXT,
+    "is_converted": Shape.TRUTH,
+}
+"""`is_converted` is never mapped to a field: it follows from the conversion that a mapping declares."""
+
+DEAL_COLUMNS: dict[str, Shape] = {
+    "name": Shape.TEXT,
+    "stage": Shape.TEXT,
+    "amount": Shape.NUMBER,
+    "is_closed": Shape.TRUTH,
+    "is_won": Shape.TRUTH,
+    "closed_at": Shape.TIME,
+    "created_at": Shape.TIME,
+}
+
+EXTRA_PREFIX = "x_"
+WEB_PREFIX = "x_web_"
+
+
+class Kind(StrEnum):
+    """What an activity was."""
+
+    CALL = "call"
+    EMAIL_IN = "email_in"
+    EMAIL_OUT = "email_out"
+    MEETING = "meeting"
+    NOTE = "note"
+    TASK = "task"
+    FORM = "form"
+    CAMPAIGN_RESPONSE = "campaign_response"
+    VISIT = "visit"
+
+
+class Direction(StrEnum):
+    """Who started it: the person (in) or us (out). Null where that has no meaning."""
+
+    IN = "in"
+    OUT = "out"
+
+
+DIRECTION_OF: dict[Kind, Direction] = {
+    Kind.EMAIL_IN: Direction.IN,
+    Kind.FORM: Direction.IN,
+    Kind.CAMPAIGN_RESPONSE: Direction.IN,
+    Kind.VISIT: Direction.IN,
+    Kind.EMAIL_OUT: Direction.OUT,
+}
+"""Kinds whose direction goes without saying."""
+
+TRACKED_KINDS = frozenset({Kind.VISIT})
+"""Kinds that exist only because somebody was watched; never used without consent to tracking."""
