@@ -122,9 +122,9 @@ def _place(location: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
     place: list[int | str] = []
     node = raw
     for position, step in enumerate(location):
-        if isinstance(node, dict) and step in node:
-            node = node[step]
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+        if (isinstance(node, dict) and step in node) or (
+            isinstance(node, list) and isinstance(step, int) and step < len(node)
+        ):
             node = node[step]
         elif position < len(location) - 1 or not isinstance(node, dict) or not str(step).isidentifier():
             continue

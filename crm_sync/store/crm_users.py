@@ -25,7 +25,8 @@ def store(session: Session, connection: ConnectionId, batch: RecordBatch, now: d
         """
         INSERT INTO crm_user (connection_id, crm_id, kind, name, active, seen_at)
         SELECT :connection, crm_id, :kind, name, active, :now
-        FROM unnest(CAST(:ids AS text[]), CAST(:names AS text[]), CAST(:active AS boolean[])) AS u (crm_id, name, active)
+        FROM unnest(CAST(:ids AS text[]), CAST(:names AS text[]), CAST(:active AS boolean[]))
+             AS shown (crm_id, name, active)
         ON CONFLICT (connection_id, crm_id) DO UPDATE SET
             name = excluded.name, active = excluded.active, seen_at = excluded.seen_at
         """,

@@ -174,3 +174,19 @@ def schedule(session: Session, again: dict[int, datetime | None], now: datetime)
         people=list(again),
         again=list(again.values()),
     )
+
+
+def last_delivered(session: Session, records: Sequence[int]) -> dict[int, Any]:
+    """The entry that the CRM last accepted for each of these records: its evaluation and number."""
+    found = rows(
+        session,
+        """
+        SELECT record.id AS record_id, last.evaluation_id, last.number
+        FROM unnest(CAST(:records AS bigint[])) AS record (id) CROSS JOIN LATERAL (
+            SELECT evaluation_id, number FROM outbox
+            WHERE record_id = record.id AND kind = 'fields' AND state = 'delivered' ORDER BY id DESC LIMIT 1
+        ) AS last
+        """,
+        records=list(records),
+    )
+    return {row.record_id: row for row in found}

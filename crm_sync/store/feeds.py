@@ -98,42 +98,35 @@ def lease(
     return Lease(connection=connection, name=name, token=token, cursor=found[0].cursor, watermark=found[0].watermark)
 
 
-def advance(
-    session: Session,
-    held: Lease,
-    *,
-    cursor: Cursor,
-    watermark: datetime | None,
-    read: int,
-    release_until: datetime | None,
-    keep_until: datetime | None,
-) -> bool:
-    """Move the cursor past the page that this commit stores. False where the lease was lost: then roll back.
+class LeaseLostError(Exception):
+    """Another worker took the feed over while we read: what we read is rolled back, and theirs counts."""
 
-    With `release_until` the walk is done and the feed is due again then; else the lease is kept until `keep_until`.
+
+def advance(
+    session: Session, held: Lease, *, cursor: Cursor, watermark: datetime | None, read: int, due: datetime
+) -> None:
+    """Move the cursor past the page that this commit stores, and give the lease back.
+
+    Raises LeaseLostError where somebody else holds it by now; the caller lets it rise through its transaction.
     """
-    return bool(
-        run(
-            session,
-            """
-            UPDATE feed SET cursor = CAST(:cursor AS jsonb), watermark = coalesce(:watermark, watermark),
-                   rows_read = rows_read + :read, pages_read = pages_read + 1, last_problem = '',
-                   next_due = coalesce(:release_until, next_due),
-                   lease_token = CASE WHEN CAST(:release_until AS timestamptz) IS NULL THEN lease_token END,
-                   lease_until = CASE WHEN CAST(:release_until AS timestamptz) IS NULL
-                                      THEN CAST(:keep_until AS timestamptz) END
-            WHERE connection_id = :connection AND name = :name AND lease_token = :token
-            """,
-            connection=held.connection,
-            name=held.name,
-            token=held.token,
-            cursor=orjson.dumps(cursor).decode(),
-            watermark=watermark,
-            read=read,
-            release_until=release_until,
-            keep_until=keep_until,
-        )
+    moved = run(
+        session,
+        """
+        UPDATE feed SET cursor = CAST(:cursor AS jsonb), watermark = coalesce(:watermark, watermark),
+               rows_read = rows_read + :read, pages_read = pages_read + 1, last_problem = '', next_due = :due,
+               lease_token = NULL, lease_until = NULL
+        WHERE connection_id = :connection AND name = :name AND lease_token = :token
+        """,
+        connection=held.connection,
+        name=held.name,
+        token=held.token,
+        cursor=orjson.dumps(cursor).decode(),
+        watermark=watermark,
+        read=read,
+        due=due,
     )
+    if not moved:
+        raise LeaseLostError
 
 
 def release(session: Session, held: Lease, *, due: datetime, problem: str) -> None:

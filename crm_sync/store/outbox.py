@@ -147,7 +147,8 @@ def claim(
             RETURNING outbox.*, due.repeated
         )
         SELECT taken.id, taken.record_id, record.object, record.crm_id, taken.kind, taken.why, taken.number,
-               taken.attempts, CASE WHEN taken.why = 'repair' THEN record.own_accepted ELSE taken.desired END AS desired,
+               taken.attempts,
+               CASE WHEN taken.why = 'repair' THEN record.own_accepted ELSE taken.desired END AS desired,
                record.own_accepted, record.owner_accepted, link.person_id, taken.repeated
         FROM taken JOIN record ON record.id = taken.record_id
              LEFT JOIN link ON link.record_id = record.id AND link.to_at IS NULL

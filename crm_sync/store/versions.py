@@ -1,4 +1,4 @@
-"""Published mappings and policies: immutable versions, at most one published for each connection, one policy for all."""
+"""Published mappings and policies: immutable versions, one in force for each connection, and one policy for all."""
 
 from __future__ import annotations
 

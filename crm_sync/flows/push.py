@@ -1,0 +1,285 @@
+"""Push: due outbox entries of one connection into the CRM; claim, guard, diff, call, settle."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+from sqlmodel import Session
+
+from crm_sync.domain.audit import AuditEntry
+from crm_sync.domain.connections import Connection, ConnectionState
+from crm_sync.domain.fields import OWN_FIELDS
+from crm_sync.domain.mappings import MappingVersion, translate
+from crm_sync.domain.outbox import Claimed, Kind, OutboxState
+from crm_sync.domain.records import Life, RecordBatch, Value
+from crm_sync.domain.retries import Close, DeadLetter, Hold, TryAt, retry_decision
+from crm_sync.domain.writes import Answer, Outcome, Write, same_value
+from crm_sync.errors import CrmSyncError, Family, RateLimitedError
+from crm_sync.ports import Connector
+from crm_sync.store import audit, connections, feeds, outbox
+from crm_sync.store.engine import Transaction
+from crm_sync.store.outbox import Settlement
+
+WITHDRAWN = "consent was withdrawn meanwhile; the change is pulled and evaluated"
+BLOCKING_CONSENTS = ("do_not_process", "do_not_profile", "should_forget")
+
+BATCH = 1_000
+"""Five collections of 200 for Salesforce in one call, ten batches of 100 for HubSpot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One connection with all that is needed to write into it."""
+
+    connection: Connection
+    connector: Connector
+    mapping: MappingVersion
+    most_attempts: int
+
+    def own_names(self, object: str) -> dict[str, str]:
+        """Neutral name to CRM name of our own fields on `object`."""
+        return self.mapping.own_fields_of(object, self.connector.own_field_names(OWN_FIELDS))
+
+    def owner_field(self, object: str) -> str:
+        return (self.mapping.sources_of(object).get("owner_id") or ("",))[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """What one batch came to. `more` says that a full batch was claimed, so that more may wait."""
+
+    delivered: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    closed: int = 0
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One record as the guard saw it."""
+
+    life: Life
+    successor: str
+    fields: Mapping[str, Value]
+
+
+def push(
+    transaction: Transaction, target: Target, now: datetime, *, span: timedelta, draw: random.Random, most: int = BATCH
+) -> Pushed:
+    """Write what waits for one connection. Each record stands on its own.
+
+    Repeating is harmless: the guard reads what stands in the CRM just before the write, and what stands there already
+    is not written. A worker that dies leaves a claim that lapses; whoever takes it reads back first (law 14).
+    """
+    with transaction() as session:
+        token, entries = outbox.claim(session, target.connection.id, now, most=most, span=span)
+    if not entries:
+        return Pushed()
+
+    try:
+        shown = guard(target, entries)
+    except CrmSyncError as error:
+        with transaction() as session:
+            _put_back(session, target, token, entries, error, now, draw)
+        return Pushed()
+    settlements, writes = plan(target, entries, shown)
+    outcomes = target.connector.write([write for _, write in writes]) if writes else []
+    for (entry, write), outcome in zip(writes, outcomes, strict=True):
+        settlements.append(_settle(target, entry, write, outcome, now, draw))
+
+    with transaction() as session:
+        ours = outbox.settle(session, token, settlements, now)
+        if any(settled.words == WITHDRAWN for settled in settlements):
+            feeds.hurry(session, target.connection.id, now)
+        audit.append(session, _told(target, [s for s in settlements if s.entry.id in ours]), now)
+        _note_connection(session, target, outcomes)
+    states = [settled.state for settled in settlements]
+    return Pushed(
+        delivered=sum(bool(s.sent) and s.state is OutboxState.DELIVERED for s in settlements),
+        unchanged=sum(not s.sent and s.state is OutboxState.DELIVERED for s in settlements),
+        refused=states.count(OutboxState.DEAD) + states.count(OutboxState.HELD) + states.count(OutboxState.WAITING),
+        closed=states.count(OutboxState.CLOSED),
+        more=len(entries) == most,
+    )
+
+
+def guard(target: Target, entries: Sequence[Claimed]) -> dict[tuple[str, str], Shown]:
+    """Read what is about to be pushed again: our fields, owner, consent and what became of the record (law 13)."""
+    shown: dict[tuple[str, str], Shown] = {}
+    own = target.connector.own_field_names(OWN_FIELDS)
+    for object in sorted({entry.object for entry in entries}):
+        ids = sorted({entry.crm_id for entry in entries if entry.object == object})
+        read: RecordBatch = target.connector.read(object, ids, target.mapping.guard_fields_of(object, own))
+        for position, crm_id in enumerate(read.ids):
+            shown[object, crm_id] = Shown(
+                life=read.lives[position], successor=read.successors[position], fields=read.fields[position]
+            )
+    return shown
+
+
+def plan(
+    target: Target, entries: Sequence[Claimed], shown: Mapping[tuple[str, str], Shown]
+) -> tuple[list[Settlement], list[tuple[Claimed, Write]]]:
+    """Sort entries into those that are settled without a call and those that need a write."""
+    settled: list[Settlement] = []
+    writes: list[tuple[Claimed, Write]] = []
+    withdrawn = _withdrawn(target, shown)
+    for entry in entries:
+        record = shown.get((entry.object, entry.crm_id))
+        if record is None or record.life is not Life.OPEN:
+            life = record.life.value if record else Life.DELETED.value
+            settled.append(_settlement(entry, OutboxState.CLOSED, f"the record is {life}"))
+            continue
+        if (entry.object, entry.crm_id) in withdrawn and entry.desired.get("score") is not None:
+            settled.append(_settlement(entry, OutboxState.CLOSED, WITHDRAWN))
+            continue
+        if entry.kind is Kind.OWNER:
+            _plan_owner(target, entry, record, settled, writes)
+            continue
+        differing = _difference(target.own_names(entry.object), entry.desired, record.fields)
+        if differing:
+            key = str(entry.id)
+            write = Write(key=key, object=entry.object, record_id=entry.crm_id, fields=differing)
+            writes.append((entry, write))
+        else:
+            words = "confirmed by reading back" if entry.repeated or entry.attempts > 1 else "stood there already"
+            settled.append(_settlement(entry, OutboxState.DELIVERED, words))
+    return settled, writes
+
+
+def _difference(names: Mapping[str, str], desired: Mapping[str, Value], shown: Mapping[str, Value]) -> dict[str, Value]:
+    """What has to be written, by CRM field name, at the CRM's precision."""
+    return {
+        names[name]: value
+        for name, value in desired.items()
+        if name in names and not same_value(shown.get(names[name]), value)
+    }
+
+
+def _plan_owner(
+    target: Target,
+    entry: Claimed,
+    record: Shown,
+    settled: list[Settlement],
+    writes: list[tuple[Claimed, Write]],
+) -> None:
+    """An owner is only written over a blank one or our own last assignment; anything else is a human's (law 9)."""
+    field = target.owner_field(entry.object)
+    stands, wanted = record.fields.get(field), entry.desired.get("owner")
+    if same_value(stands, wanted):
+        settled.append(_settlement(entry, OutboxState.DELIVERED, "stood there already"))
+    elif stands and stands not in (entry.owner_accepted, *_unassigned(entry)):
+        settled.append(_settlement(entry, OutboxState.CLOSED, "gave way: somebody set the owner meanwhile"))
+    else:
+        write = Write(key=str(entry.id), object=entry.object, record_id=entry.crm_id, fields={field: wanted})
+        writes.append((entry, write))
+
+
+def _unassigned(entry: Claimed) -> tuple[Value, ...]:
+    """Owners that count as nobody, as the policy listed them when the entry was made."""
+    return tuple(str(entry.desired.get("unassigned") or "").split())
+
+
+def _settlement(entry: Claimed, state: OutboxState, words: str) -> Settlement:
+    return Settlement(entry=entry, state=state, words=words, sent={})
+
+
+def _settle(
+    target: Target, entry: Claimed, write: Write, outcome: Outcome, now: datetime, draw: random.Random
+) -> Settlement:
+    sent = dict(write.fields)
+    if outcome.answer is Answer.ACCEPTED:
+        return Settlement(entry=entry, state=OutboxState.DELIVERED, words="", sent=sent, outcome=outcome)
+    decision = retry_decision(outcome, attempt=entry.attempts, most=target.most_attempts, now=now, draw=draw)
+    words = outcome.message
+    match decision:
+        case TryAt(at=at, costs=costs):
+            return Settlement(
+                entry=entry,
+                state=OutboxState.WAITING,
+                words=words,
+                sent=sent,
+                outcome=outcome,
+                next_try=at,
+                costs=costs,
+            )
+        case Hold():
+            state = OutboxState.HELD
+        case Close():
+            state = OutboxState.CLOSED
+        case DeadLetter():
+            state = OutboxState.DEAD
+    return Settlement(entry=entry, state=state, words=words, sent=sent, outcome=outcome)
+
+
+def _put_back(
+    session: Session,
+    target: Target,
+    token: uuid.UUID,
+    entries: Sequence[Claimed],
+    error: CrmSyncError,
+    now: datetime,
+    draw: random.Random,
+) -> None:
+    """The guard itself was refused: nothing was written, and nothing counts as tried."""
+    retry_at = error.retry_at if isinstance(error, RateLimitedError) else None
+    outcome = Outcome(
+        key="",
+        answer=Answer.NOT_SENT,
+        family=error.family if error.family is not Family.RECORD else Family.TRANSIENT,
+        code=error.code,
+        field=error.field,
+        message=str(error),
+        retry_at=retry_at,
+    )
+    unsent = [
+        _settle(
+            target, entry, Write(key="", object=entry.object, record_id=entry.crm_id, fields={}), outcome, now, draw
+        )
+        for entry in entries
+    ]
+    outbox.settle(session, token, unsent, now)
+    _note_connection(session, target, [outcome])
+
+
+def _told(target: Target, settlements: Sequence[Settlement]) -> list[AuditEntry]:
+    """What the audit log tells of a batch: every delivery and every end, with what was there before."""
+    return [
+        AuditEntry(
+            actor="push",
+            kind=f"{settled.entry.kind}_{settled.state}",
+            subject=f"record:{settled.entry.record_id}",
+            payload={
+                "connection": target.connection.name,
+                "entry": settled.entry.id,
+                "evaluation": settled.entry.number,
+                "attempt": settled.entry.attempts,
+                "repeat": settled.entry.repeated,
+                "why": settled.entry.why,
+                "before": {name: settled.entry.accepted.get(name) for name in settled.entry.desired},
+                "after": dict(settled.entry.desired),
+                "sent": settled.sent,
+                "words": settled.words,
+                "code": settled.outcome.code if settled.outcome else "",
+                "call": settled.outcome.call_id if settled.outcome else "",
+            },
+        )
+        for settled in settlements
+        if settled.state is not OutboxState.WAITING
+    ]
+
+
+def _note_connection(session: Session, target: Target, outcomes: Sequence[Outcome]) -> None:
+    """What concerns the whole connection: wait as the CRM asked, or stop until somebody signs in again."""
+    waits = [outcome.retry_at for outcome in outcomes if outcome.family is Family.RATE_LIMITED and outcome.retry_at]
+    if waits:
+        connections.wait(session, target.connection.id, max(waits))
+    refused = next((outcome for outcome in outcomes if outcome.family is Family.AUTH), None)
+    if refused:
+        connections.set_state(session, target.connection.id, ConnectionState.NEEDS_SIGN_IN, refused.message)
