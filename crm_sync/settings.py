@@ -18,6 +18,7 @@ class Settings:
 
     `database_url` and `broker_url` are empty where the embedded servers below `home` are used. `secret_key` seals
     credentials and keys the pseudonyms (law 19); it is never below `home`, so a copy of the data alone opens nothing.
+    `clock_offset` sets the time of decisions apart from the machine's, to rehearse what a month of quiet does.
     """
 
     home: Path
@@ -27,6 +28,7 @@ class Settings:
     worker_processes: int
     call_deadline: timedelta
     push_max_attempts: int
+    clock_offset: timedelta
 
     @property
     def embedded(self) -> bool:
@@ -59,6 +61,10 @@ class Settings:
         processes = whole("CRM_SYNC_WORKER_PROCESSES", 2, 1)
         deadline = whole("CRM_SYNC_CALL_DEADLINE_SECONDS", 60, 1)
         attempts = whole("CRM_SYNC_PUSH_MAX_ATTEMPTS", 8, 1)
+        offset = env.get("CRM_SYNC_CLOCK_OFFSET_SECONDS", "0")
+        if not offset.lstrip("-").isdigit():
+            problems.append(f"CRM_SYNC_CLOCK_OFFSET_SECONDS must be a whole number, got {offset!r}")
+            offset = "0"
         secret_key = env.get("CRM_SYNC_SECRET_KEY", "")
         if secret_key and len(secret_key) < 32:
             problems.append("CRM_SYNC_SECRET_KEY must have at least 32 characters")
@@ -72,6 +78,7 @@ class Settings:
             worker_processes=processes,
             call_deadline=timedelta(seconds=deadline),
             push_max_attempts=attempts,
+            clock_offset=timedelta(seconds=int(offset)),
         )
 
 

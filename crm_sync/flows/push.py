@@ -153,6 +153,17 @@ def plan(
     return settled, writes
 
 
+def _withdrawn(target: Target, shown: Mapping[tuple[str, str], Shown]) -> set[tuple[str, str]]:
+    """Records whose consent to be scored reads as refused just now (law 8: checked when pushing, too)."""
+    found: set[tuple[str, str]] = set()
+    for object in sorted({object for object, _ in shown}):
+        keys = [key for key, record in shown.items() if key[0] == object and record.fields]
+        frame = translate(target.mapping, object, range(len(keys)), [shown[key].fields for key in keys])
+        refused = frame.select(pl.any_horizontal(pl.col(BLOCKING_CONSENTS).fill_null(False))).to_series()
+        found |= {key for key, blocked in zip(keys, refused, strict=True) if blocked}
+    return found
+
+
 def _difference(names: Mapping[str, str], desired: Mapping[str, Value], shown: Mapping[str, Value]) -> dict[str, Value]:
     """What has to be written, by CRM field name, at the CRM's precision."""
     return {

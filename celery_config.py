@@ -1,0 +1,44 @@
+"""The Celery app: broker, one queue a leg, task routes, beat schedule; no logic.
+
+Messages are nudges: none carries data, each may be lost, and each may come twice. What is to be done stands in rows.
+"""
+
+import os
+
+# Workers are many processes on few cores: each computes with one thread. Read when the libraries are first imported.
+for variable in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+from celery import Celery
+
+from crm_sync.settings import Settings
+
+settings = Settings.from_env()
+
+app = Celery("crm_sync")
+app.conf.update(
+    broker_url=settings.broker_url or "redis://no-broker-is-set/0",
+    include=["crm_sync.workers.pull", "crm_sync.workers.evaluate", "crm_sync.workers.push", "crm_sync.workers.keep"],
+    task_routes={"pull.*": "pull", "evaluate.*": "evaluate", "push.*": "push", "keep.*": "keep"},
+    task_default_queue="keep",
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    task_acks_late=False,
+    task_time_limit=1800,
+    task_serializer="json",
+    accept_content=["json"],
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"socket_keepalive": True, "retry_on_timeout": True},
+    timezone="UTC",
+    beat_schedule={
+        "pull what is due": {"task": "pull.due", "schedule": 5.0, "options": {"expires": 5}},
+        "evaluate who waits": {"task": "evaluate.waiting", "schedule": 10.0, "options": {"expires": 10}},
+        "let scores age": {"task": "evaluate.ageing", "schedule": 60.0, "options": {"expires": 60}},
+        "push what is due": {"task": "push.due", "schedule": 10.0, "options": {"expires": 10}},
+        "seal the audit log": {"task": "keep.seal", "schedule": 10.0, "options": {"expires": 10}},
+    },
+)

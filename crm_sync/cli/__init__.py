@@ -1,0 +1,37 @@
+"""`crm-sync …`: one command group a file, thin like the workers."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from crm_sync import __version__
+from crm_sync.cli import database
+from crm_sync.cli.output import errors
+from crm_sync.errors import CrmSyncError
+
+app = typer.Typer(
+    name="crm-sync",
+    help="Scores, buckets, reasons and owners for leads, written back into Salesforce and HubSpot.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(database.app, name="database")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run a command. A user's mistake is one sentence and exit code 1; a bug is a full traceback."""
+    try:
+        app()
+    except CrmSyncError as error:
+        errors.print("crm-sync:", str(error), style="red", markup=False)
+        sys.exit(1)

@@ -1,0 +1,38 @@
+"""What commands print: words for people on a terminal, JSON where a script asks for it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+console = Console(soft_wrap=True, highlight=False)
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def note(text: str) -> None:
+    """A word about what is going on, beside the output."""
+    errors.print(text, style="dim")
+
+
+def say(text: str) -> None:
+    console.print(text)
+
+
+def emit_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+
+
+def table(title: str, columns: list[str], lines: list[list[Any]]) -> None:
+    """A small table. Cells are text; numbers stand right."""
+    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for position, column in enumerate(columns):
+        numeric = bool(lines) and all(isinstance(line[position], int | float) for line in lines)
+        made.add_column(column, justify="right" if numeric else "left")
+    for line in lines:
+        made.add_row(*[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in line])
+    console.print(made)

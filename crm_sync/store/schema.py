@@ -1,0 +1,84 @@
+"""The database's schema: is it at the head that this code was written for, and bringing it there."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+import migrations
+from crm_sync.errors import ConfigError
+from crm_sync.store.engine import make_engine
+
+FOLDER = Path(migrations.__file__).parent
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    return config
+
+
+def head() -> str:
+    """The revision that this code was written for."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def current(engine: Engine) -> str:
+    """The revision that the database is at; empty for a fresh one. ConfigError where it can't be reached."""
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision() or ""
+    except OperationalError as error:
+        lines = str(error.orig).strip().splitlines() if error.orig else ["no answer"]
+        raise ConfigError(
+            f"the database can't be reached ({lines[0]}); check CRM_SYNC_DATABASE_URL, or unset it for the embedded one"
+        ) from error
+
+
+def upgrade(url: str) -> str:
+    """Bring the database at `url` to the head, as its owner. Two at once are harmless: the second waits its turn."""
+    engine = make_engine(url, application_role=False)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        check_not_newer(current(engine))
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7700000)")
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except ProgrammingError as error:
+        lines = str(error.orig).strip().splitlines()
+        raise ConfigError(
+            f"the database can't be upgraded ({lines[0]}); upgrade it as a role that may create tables and roles"
+        ) from error
+    finally:
+        engine.dispose()
+    return head()
+
+
+def check(engine: Engine) -> None:
+    """Raise ConfigError where the database is not at our head, saying what to do."""
+    standing = current(engine)
+    check_not_newer(standing)
+    if standing != head():
+        raise ConfigError(
+            f"the database is at revision {standing or 'none'}, this version needs {head()}; "
+            "run `crm-sync database upgrade`"
+        )
+
+
+def check_not_newer(standing: str) -> None:
+    """Raise ConfigError where a newer version of crm-sync has been at this database."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if standing and standing not in known:
+        raise ConfigError(
+            f"the database is at revision {standing}, which this version doesn't know; install the newer crm-sync that "
+            "upgraded it, or restore a backup"
+        )

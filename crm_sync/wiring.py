@@ -1,0 +1,169 @@
+"""The one place that joins settings, database, connectors and published versions into a working installation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TypeVar, cast
+
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from connectors import registry
+from crm_sync.domain.connections import PUSHING, Connection, ConnectionId
+from crm_sync.domain.keys import Keys
+from crm_sync.domain.mappings import MappingVersion, parse_mapping
+from crm_sync.domain.policies import PolicyVersion, parse_policy
+from crm_sync.errors import ConfigError
+from crm_sync.flows.pull import Source, is_wanted
+from crm_sync.flows.push import Target
+from crm_sync.ports import Connector, Scorer
+from crm_sync.settings import Settings
+from crm_sync.store import connections, versions
+from crm_sync.store.budgets import ConnectionMeter
+from crm_sync.store.engine import Transaction, make_engine, transactions
+
+Parsed = TypeVar("Parsed", MappingVersion, PolicyVersion)
+
+CLAIM_MARGIN = timedelta(seconds=60)
+"""How much longer a lease or claim lasts than the calls that are made under it."""
+
+
+@dataclass
+class Installation:
+    """One process's view of an installation: an engine, and clients that are made when first used.
+
+    Made after a fork, never before. Everything that outlives a call is in the database.
+    """
+
+    settings: Settings
+    draw: random.Random = field(default_factory=random.Random)
+
+    def __post_init__(self) -> None:
+        self._connectors: dict[ConnectionId, tuple[Connection, Connector]] = {}
+        self._parsed: dict[str, MappingVersion | PolicyVersion] = {}
+
+    def now(self) -> datetime:
+        """The time that decisions are made at. A rehearsal may set it apart from the machine's."""
+        return datetime.now(UTC) + self.settings.clock_offset
+
+    @cached_property
+    def engine(self) -> Engine:
+        return make_engine(self.settings.database_url)
+
+    @cached_property
+    def transaction(self) -> Transaction:
+        return transactions(self.engine)
+
+    @cached_property
+    def keys(self) -> Keys:
+        return Keys(self.settings.secret_key)
+
+    @property
+    def lease_span(self) -> timedelta:
+        """How long a lease on a feed lasts: a page is a few calls, each with its total deadline (law 14)."""
+        return self.settings.call_deadline * 4 + CLAIM_MARGIN
+
+    @property
+    def claim_span(self) -> timedelta:
+        """How long a claim on outbox entries lasts: a batch is at most some twenty calls."""
+        return self.settings.call_deadline * 22 + CLAIM_MARGIN
+
+    def connector(self, connection: Connection) -> Connector:
+        """The connector of a connection, made once in this process and again when its address changed."""
+        known = self._connectors.get(connection.id)
+        if known and known[0].base_url == connection.base_url:
+            return known[1]
+        with self.transaction() as session:
+            credentials = connections.credentials(session, connection.id, self.keys)
+        made = self.open_connector(connection, credentials)
+        self._connectors[connection.id] = (connection, made)
+        return made
+
+    def open_connector(self, connection: Connection, credentials: Mapping[str, str]) -> Connector:
+        """A connector with these credentials, metered on this connection's budget."""
+
+        def save(renewed: Mapping[str, str]) -> None:
+            with self.transaction() as session:
+                connections.save_credentials(session, connection.id, renewed, self.keys)
+
+        return registry.open_connector(
+            connection.kind,
+            base_url=connection.base_url,
+            credentials=credentials,
+            meter=ConnectionMeter(self.transaction, connection, _machine_time),
+            save_credentials=save,
+            deadline=self.settings.call_deadline,
+            now=_machine_time,
+        )
+
+    def forget_connectors(self) -> None:
+        """Close every connector, so that the next use signs in again with what is stored now."""
+        for _, connector in self._connectors.values():
+            connector.close()
+        self._connectors.clear()
+
+    def mappings(self, session: Session) -> dict[ConnectionId, MappingVersion]:
+        """The mapping in force for each connection, parsed once for each content."""
+        return {
+            connection: self._once(version.content_hash, version.content, parse_mapping)
+            for connection, version in versions.mappings(session).items()
+        }
+
+    def policy(self, session: Session) -> PolicyVersion:
+        """The policy in force, or ConfigError that says how to publish one."""
+        version = versions.policy(session)
+        if version is None:
+            raise ConfigError("no policy is published yet; run `crm-sync policy publish FILE`")
+        return self._once(version.content_hash, version.content, parse_policy)
+
+    def _once(self, hash: str, content: str, parse: Callable[[str], Parsed]) -> Parsed:
+        if hash not in self._parsed:
+            self._parsed[hash] = parse(content)
+        return cast(Parsed, self._parsed[hash])
+
+    def source(self, connection: int, feed: str) -> Source | None:
+        """One feed, ready to be read; None where nothing uses it or the connection has no mapping yet."""
+        with self.transaction() as session:
+            found = connections.by_id(session, ConnectionId(connection))
+            mapping = self.mappings(session).get(found.id)
+        if mapping is None:
+            return None
+        connector = self.connector(found)
+        wanted = next((known for known in connector.feeds() if known.name == feed), None)
+        if wanted is None or not is_wanted(wanted, mapping):
+            return None
+        return Source(connection=found, connector=connector, feed=wanted, mapping=mapping, keys=self.keys)
+
+    def target(self, connection: int) -> Target | None:
+        """One connection, ready to be written into; None where it doesn't push now."""
+        with self.transaction() as session:
+            found = connections.by_id(session, ConnectionId(connection))
+            mapping = self.mappings(session).get(found.id)
+        waits = found.wait_until is not None and found.wait_until > _machine_time()
+        if mapping is None or waits or found.state not in PUSHING:
+            return None
+        return Target(
+            connection=found,
+            connector=self.connector(found),
+            mapping=mapping,
+            most_attempts=self.settings.push_max_attempts,
+        )
+
+    def scorer(self) -> Scorer | None:
+        """The champion model, or None while the rule score is in use."""
+        return None
+
+    def close(self) -> None:
+        """Let go of sockets and database connections."""
+        self.forget_connectors()
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+
+def _machine_time() -> datetime:
+    """Budgets and tokens follow the real time, whatever a rehearsal does."""
+    return datetime.now(UTC)
