@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from connectors.salesforce import changes, fields, guard, org, writes
+from connectors.salesforce import changes, fields, org, reads, writes
 from connectors.salesforce.feeds import FEEDS
+from connectors.salesforce.permissions import permissions
 from connectors.salesforce.rows import Rows
 from connectors.salesforce.session import Session
 from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
@@ -58,7 +59,7 @@ class SalesforceConnector(Connector):
         return org.identity(self._session)
 
     def permissions(self) -> list[Check]:
-        return org.permissions(self._session, FEEDS)
+        return permissions(self._session, FEEDS)
 
     def server_time(self) -> datetime:
         return org.server_time(self._session)
@@ -78,7 +79,7 @@ class SalesforceConnector(Connector):
 
     def read(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> RecordBatch:
         """One call for each 1,000 ids, as `/composite` carries five queries."""
-        return guard.read(self._rows, object, ids, fields, self._session.now())
+        return reads.read(self._rows, object, ids, fields, self._session.now())
 
     def write(self, writes_: Sequence[Write]) -> list[Outcome]:
         """One call for each 1,000 records. See writes.py."""
