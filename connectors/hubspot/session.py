@@ -18,7 +18,7 @@ import orjson
 import tenacity
 from hubspot import HubSpot
 
-from connectors.hubspot.errors import Refusal, error_of
+from connectors.hubspot.errors import Refusal, error_of, spends_the_day
 from connectors.hubspot.transport import Answer, Transport
 from crm_sync.errors import AuthError, ConfigError, CrmSyncError, TransientError
 from crm_sync.ports import Meter, SaveCredentials
@@ -135,7 +135,7 @@ class Session:
 
     def error(self, refusal: Refusal) -> CrmSyncError:
         """The refusal as one of the six families. A spent day ends at the account's midnight: its zone is needed."""
-        if refusal.status == 429 and refusal.body.get("policyName") == "DAILY" and not self.time_zone:
+        if not self.time_zone and spends_the_day(refusal):
             self._learn_time_zone()
         error = error_of(refusal, now=self.now(), midnight=self.midnight())
         error.__cause__ = refusal
