@@ -69,7 +69,7 @@ class Session:
         self._passage.allow(self._deadline)
         tries = Retrying(
             stop=stop_after_attempt(READ_TRIES),
-            wait=wait_exponential_jitter(initial=0.1, max=5, jitter=0.2),
+            wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.2),
             retry=retry_if_exception(self._worth_repeating),
             reraise=True,
         )
