@@ -45,7 +45,7 @@ def template(servers: Servers) -> str:
     name = f"template_{schema.head()}"
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [_MAKING_TEMPLATE])
-        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             unfinished = f"unfinished_{uuid.uuid4().hex}"
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unfinished)))
             schema.upgrade(url_of(servers, unfinished))
