@@ -1,25 +1,10 @@
-"""Hands Alembic the URL that the caller put into its config, and runs the migrations in one transaction each."""
+"""Runs the migrations on the connection that the caller opened, in the caller's transaction.
+
+The migrations are plain SQL and are the one definition of the schema: there is no metadata to compare them with.
+"""
 
 from alembic import context
-from sqlalchemy import create_engine
 
-from sqlmodel import SQLModel
-
-config = context.config
-
-
-def run() -> None:
-    connection = config.attributes.get("connection")
-    if connection is not None:
-        context.configure(connection=connection, target_metadata=SQLModel.metadata, compare_type=True)
-        with context.begin_transaction():
-            context.run_migrations()
-        return
-    engine = create_engine(config.get_main_option("sqlalchemy.url"))
-    with engine.connect() as own:
-        context.configure(connection=own, target_metadata=SQLModel.metadata, compare_type=True)
-        with context.begin_transaction():
-            context.run_migrations()
-
-
-run()
+context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction():
+    context.run_migrations()
