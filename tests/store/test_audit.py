@@ -10,7 +10,7 @@ from crm_sync.domain.audit import AuditEntry
 from crm_sync.domain.keys import Keys
 from crm_sync.store import audit
 from crm_sync.store.engine import run
-from tests.factories import NOW
+from tests.rows import NOW
 
 
 def an_entry(n=0):

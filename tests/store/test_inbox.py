@@ -9,7 +9,7 @@ import pytest
 
 from crm_sync.store import inbox
 from crm_sync.store.inbox import Priority
-from tests.factories import NOW, a_connection, linked_people
+from tests.rows import NOW, a_connection, linked_people
 
 SPAN = timedelta(minutes=5)
 

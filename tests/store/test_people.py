@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from crm_sync.domain.records import CrmKind
 from crm_sync.store.engine import rows
-from tests.factories import a_connection, linked_people
+from tests.rows import a_connection, linked_people
 
 
 def test_given_one_address_in_two_crms_when_linked_then_both_records_are_one_person(transaction, keys):
