@@ -92,7 +92,7 @@ class SalesforceConnector(Connector):
         return {field.name: fields.api_name(field) for field in own}
 
     def install_fields(self, object: str, own: Sequence[OwnField]) -> list[Check]:
-        return fields.install(self._session, object, own, self.identity().user_id)
+        return fields.install(self._session, object, own, lambda: self.identity().user_id)
 
     def remove_fields(self, object: str, own: Sequence[OwnField]) -> list[Check]:
         return fields.remove(self._session, object, own)
