@@ -15,6 +15,8 @@ SLOW = timedelta(minutes=5)
 RESCAN = timedelta(minutes=10)
 """A sweep re-reads the last hour this often, a small table is read whole this often."""
 
+REMOVALS = timedelta(hours=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
@@ -97,6 +99,8 @@ FEEDS: tuple[Feed, ...] = (
     Feed(object="LeadHistory", role=Role.HISTORY, every=SLOW),
     Feed(object="User", role=Role.OWNER, walk=Walk.FULL, every=RESCAN),
     Feed(object="Group", role=Role.OWNER, walk=Walk.FULL, every=RESCAN),
+    Feed(object="Lead", role=Role.PERSON, walk=Walk.ARCHIVED, every=REMOVALS),
+    Feed(object="Contact", role=Role.PERSON, walk=Walk.ARCHIVED, every=REMOVALS),
     Feed(object="Lead", role=Role.PERSON, walk=Walk.SWEEP, every=RESCAN),
     Feed(object="Contact", role=Role.PERSON, walk=Walk.SWEEP, every=RESCAN),
     Feed(object="Account", role=Role.ACCOUNT, walk=Walk.SWEEP, every=RESCAN),
