@@ -467,7 +467,7 @@ def test_a_slow_drip_ends_at_the_deadline(world: World):
     with pytest.raises(TransientError):
         connector.changes_since(world.people, cursor, [world.name_field])
 
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 2
 
 
 def test_a_write_that_drips_ends_at_the_deadline_unknown(world: World):
@@ -481,7 +481,7 @@ def test_a_write_that_drips_ends_at_the_deadline_unknown(world: World):
     outcomes = connector.write(scores(world, people))
 
     assert said(outcomes) == {Answer.UNKNOWN: 3}
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 2
 
 
 def test_wrong_credentials_are_one_sentence_without_a_secret(world: World):

@@ -30,7 +30,7 @@ class Trouble(StrEnum):
     EMPTY = "empty"  # 200 without a body
     TRUNCATED = "truncated"  # 200, and the connection closes in the middle of the JSON
     MAINTENANCE = "maintenance"  # 503 with a web page
-    DRIP = "drip"  # the answer comes in pieces over eight seconds
+    DRIP = "drip"  # the answer comes in pieces, four a second or so
 
 
 _PAGE = "<html><body><h1>We'll be back shortly.</h1></body></html>"
@@ -41,7 +41,7 @@ _FAULTS: Mapping[Trouble, Mapping[str, Any]] = {
     Trouble.EMPTY: {"do": "answer", "status": 200, "content": ""},
     Trouble.TRUNCATED: {"do": "truncate"},
     Trouble.MAINTENANCE: {"do": "answer", "status": 503, "content": _PAGE},
-    Trouble.DRIP: {"do": "drip", "seconds": 8},
+    Trouble.DRIP: {"do": "drip", "seconds": 3},
 }
 
 
