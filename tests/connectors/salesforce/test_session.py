@@ -45,6 +45,7 @@ LOGIN_FAULT = """<?xml version="1.0" encoding="UTF-8"?>
  <sf:exceptionMessage>Invalid username, password, security token; or user locked out.</sf:exceptionMessage>
  </sf:LoginFault></detail></soapenv:Fault></soapenv:Body></soapenv:Envelope>"""
 
+REMEMBERED = AN_APP | {"session_id": "OLD", "instance_url": ORG, "signed_in_to": ORG}
 LEADS = f"{DATA}/queryAll/"
 
 
@@ -166,13 +167,21 @@ def test_an_ended_session_is_renewed_once_and_saved_before_use(org: responses.Re
     org.get(LEADS, status=401, json=EXPIRED, headers=HEADERS)
     org.post(f"{ORG}/services/oauth2/token", json=TOKEN)
     org.get(LEADS, json=a_page(a_lead(1)), headers=HEADERS)
-    credentials = AN_APP | {"session_id": "OLD", "instance_url": ORG}
 
-    batch = pull(a_connector(credentials, save_credentials=lambda c: saved.append(dict(c))))
+    batch = pull(a_connector(REMEMBERED, save_credentials=lambda c: saved.append(dict(c))))
 
     assert len(batch.records) == 1
     assert [call.request.headers.get("Authorization", "")[:6] for call in org.calls] == ["Bearer", "Basic ", "Bearer"]
-    assert saved == [credentials | {"session_id": "00DSB!TOKEN1"}]
+    assert saved == [REMEMBERED | {"session_id": "00DSB!TOKEN1"}]
+
+
+def test_a_token_for_another_address_is_forgotten(org: responses.RequestsMock):
+    org.post("https://other.my.salesforce.com/services/oauth2/token", json=TOKEN)
+    org.get(LEADS, json=a_page(), headers=HEADERS)
+
+    pull(a_connector(REMEMBERED, base_url="https://other.my.salesforce.com"))
+
+    assert len(org.calls) == 2
 
 
 def test_constant_headers_survive_a_renewal(org: responses.RequestsMock):
@@ -180,7 +189,7 @@ def test_constant_headers_survive_a_renewal(org: responses.RequestsMock):
     org.post(f"{ORG}/services/oauth2/token", json=TOKEN)
     org.get(LEADS, json=a_page(), headers=HEADERS)
 
-    pull(a_connector(AN_APP | {"session_id": "OLD", "instance_url": ORG}))
+    pull(a_connector(REMEMBERED))
 
     assert org.calls[-1].request.headers["Sforce-Auto-Assign"] == "FALSE"
     assert org.calls[-1].request.headers["Sforce-Call-Options"] == "client=crm-sync"
@@ -192,7 +201,7 @@ def test_a_session_that_is_refused_again_is_not_renewed_again(org: responses.Req
     org.get(LEADS, status=401, json=EXPIRED, headers=HEADERS)
 
     with pytest.raises(AuthError):
-        pull(a_connector(AN_APP | {"session_id": "OLD", "instance_url": ORG}))
+        pull(a_connector(REMEMBERED))
 
     assert len(org.calls) == 3
 
@@ -202,7 +211,7 @@ def test_a_session_not_meant_for_rest_is_not_renewed(org: responses.RequestsMock
     org.get(LEADS, status=401, json=[{"message": words, "errorCode": "INVALID_SESSION_ID"}], headers=HEADERS)
 
     with pytest.raises(AuthError, match="REST API"):
-        pull(a_connector(AN_APP | {"session_id": "OLD", "instance_url": ORG}))
+        pull(a_connector(REMEMBERED))
 
     assert len(org.calls) == 1
 

@@ -214,7 +214,7 @@ def test_a_refused_session_is_renewed_and_the_call_sent_once_more(org):
     org.post(COMPOSITE, status=401, json=EXPIRED, headers=HEADERS)
     org.post(f"{ORG}/services/oauth2/token", json=TOKEN)
     org.add_callback(responses.POST, COMPOSITE, everything_accepted)
-    connector = a_connector(AN_APP | {"session_id": "OLD", "instance_url": ORG})
+    connector = a_connector(AN_APP | {"session_id": "OLD", "instance_url": ORG, "signed_in_to": ORG})
 
     assert answers(write([a_write(1)], connector)) == [Answer.ACCEPTED]
 
