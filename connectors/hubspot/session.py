@@ -6,13 +6,13 @@ The paths of the API's versions stand in the generated client and, for what it d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 import tenacity
@@ -166,8 +166,8 @@ class Session:
 
     def _keep_time_zone(self, account: Mapping[str, Any]) -> None:
         zone = str(account.get("timeZone") or "")
-        if zone in available_timezones():
-            self.time_zone = zone
+        with suppress(ValueError, ZoneInfoNotFoundError):  # an unknown zone leaves the midnight unknown
+            self.time_zone = ZoneInfo(zone).key
 
     def token_info(self) -> dict[str, Any]:
         """Whose token this is: app, user and scopes, in one spelling for both methods.

@@ -40,8 +40,23 @@ class Asked:
         return orjson.loads(self.text)
 
 
+class Stage:
+    """One server for the whole run; the portal whose script it plays changes. Starting one takes a while."""
+
+    def __init__(self) -> None:
+        self.portal: ScriptedPortal | None = None
+        methods = ["GET", "POST", "PATCH", "DELETE"]
+        self.server = LiveServer(Starlette(routes=[Route("/{rest:path}", self._answer, methods=methods)]))
+
+    async def _answer(self, request: Request) -> Response:
+        assert self.portal is not None, "no script is played"
+        return self.portal.answer(Asked(request, await request.body()))
+
+
 class ScriptedPortal:
-    """Serves `script` until closed; `asked` and what was stored and metered are kept in one order in `events`."""
+    """Plays `script` until closed; `asked` and what was stored and metered are kept in one order in `events`."""
+
+    stage: Stage
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -51,17 +66,15 @@ class ScriptedPortal:
         self.reserved: list[str] = []
         self.usages: list[Usage] = []
         self._connectors: list[HubSpotConnector] = []
-        methods = ["GET", "POST", "PATCH", "DELETE"]
-        self._server = LiveServer(Starlette(routes=[Route("/{rest:path}", self._answer, methods=methods)]))
 
     def __enter__(self) -> ScriptedPortal:
-        self._server.__enter__()
+        self.stage.portal = self
         return self
 
     def __exit__(self, *error: Any) -> None:
         for connector in self._connectors:
             connector.close()
-        self._server.__exit__(None, None, None)
+        self.stage.portal = None
 
     def connect(
         self,
@@ -71,7 +84,7 @@ class ScriptedPortal:
         hold_credentials: HoldCredentials | None = None,
     ) -> HubSpotConnector:
         connector = open_connector(
-            base_url=self._server.url,
+            base_url=self.stage.server.url,
             credentials=credentials,
             meter=self,
             save_credentials=self._save,
@@ -92,8 +105,7 @@ class ScriptedPortal:
         self.events.append(f"stored {credentials['access_token']}")
         self.stored.append(dict(credentials))
 
-    async def _answer(self, request: Request) -> Response:
-        asked = Asked(request, await request.body())
+    def answer(self, asked: Asked) -> Response:
         self.asked.append(asked)
         self.events.append(f"{asked.path} {asked.token}".strip())
         status, body, *more = self._script(asked)
