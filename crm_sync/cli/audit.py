@@ -36,8 +36,8 @@ def verify(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
         )
     else:
         say(
-            f"{verdict.entries:,} entries in {verdict.blocks:,} blocks are whole, {verdict.unsealed:,} wait to be sealed, "
-            f"{verdict.erased:,} payloads were erased."
+            f"{verdict.entries:,} entries in {verdict.blocks:,} blocks are whole, {verdict.unsealed:,} wait for "
+            f"the next seal, {verdict.erased:,} payloads were erased."
             if not verdict.damage
             else "The audit log is damaged:\n" + "\n".join(f"  {line}" for line in verdict.damage)
         )

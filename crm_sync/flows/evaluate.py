@@ -214,8 +214,8 @@ def _decided(
             },
             policy_version=policy.content_hash,
             inputs_hash=row["inputs_hash"],
-            desired=last.desired if keeps else desired,
-            desired_reason=last.desired_reason if keeps else row["top_reason"],
+            desired=last.desired if last is not None and keeps else desired,
+            desired_reason=last.desired_reason if last is not None and keeps else row["top_reason"],
             data_until=until[person],
         )
 
@@ -272,13 +272,15 @@ def _entries(
         if not _differs(each.desired, row.own_accepted if row.pending is None else row.pending):
             continue
         last = read.last.get(row.person_id)
-        is_kept = row.person_id in kept
+        stands_on = (
+            (kept[row.person_id], each.number) if row.person_id in kept or last is None else (last.id, last.number)
+        )
         yield outbox.Desired(
             record_id=row.id,
             connection_id=row.connection_id,
             kind=Kind.FIELDS,
-            evaluation_id=kept[row.person_id] if is_kept else last.id,
-            number=each.number if is_kept else last.number,
+            evaluation_id=stands_on[0],
+            number=stands_on[1],
             values=each.desired,
             priority=_priority(claim.why[row.person_id]),
             why=claim.why[row.person_id],

@@ -94,8 +94,8 @@ def last_of(session: Session, people: Sequence[int]) -> Sequence[Any]:
 class Decided:
     """One evaluation, ready to be stored.
 
-    `desired` is the state of our own fields by neutral name, `desired_reason` the top reason that stands in it. Both are
-    those of an earlier evaluation where this one is not worth a write.
+    `desired` is the state of our own fields by neutral name, `desired_reason` the top reason that stands in it. Both
+    are those of an earlier evaluation where this one is not worth a write.
     """
 
     person_id: int

@@ -118,7 +118,8 @@ def reckoning(session: Session, connection: int) -> Any:
             FROM each
         )
         SELECT (SELECT count(*) FROM sorted) AS records,
-               (SELECT jsonb_object_agg(fate, n) FROM (SELECT fate, count(*) AS n FROM sorted GROUP BY 1) AS f) AS fates,
+               (SELECT jsonb_object_agg(fate, n) FROM (SELECT fate, count(*) AS n FROM sorted GROUP BY 1) AS f)
+                   AS fates,
                (SELECT jsonb_object_agg(coalesce(reason, ''), n) FROM (
                     SELECT reason, count(*) AS n FROM sorted WHERE fate IN ('not scored', 'gone') GROUP BY 1) AS r)
                    AS reasons
