@@ -163,6 +163,7 @@ class Supervisor:
         self._deaths.append(time.monotonic())
         if len(self._deaths) == _TOO_OFTEN and self._deaths[-1] - self._deaths[0] < 60:
             raise ConfigError(one.server.why(one.log_begin))
+        self._folder.forget_running()
         self._launch(one.server)
 
     def _stop_both(self) -> None:

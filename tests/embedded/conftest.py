@@ -98,7 +98,9 @@ def data(template: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "-a", source, target], check=True)
+    # Most of a fresh cluster's 46 MB are zeros; only GNU's cp can leave them out.
+    sparse = ["--sparse=always"] if sys.platform == "linux" else []
+    subprocess.run(["cp", "-a", *sparse, source, target], check=True)
 
 
 @pytest.fixture

@@ -26,11 +26,11 @@ folder = Path(os.environ["FOLDER"]) / "some data"
 holder = """
 import sys, time, pathlib
 from crm_sync import embedded
-embedded.start(pathlib.Path(sys.argv[1]))
+embedded.start(pathlib.Path(sys.argv[1]), durable=False)
 print(1, flush=True)
 time.sleep(600)
 """
-with embedded.running(folder) as servers:
+with embedded.running(folder, durable=False) as servers:
     with psycopg.connect(servers.database_url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     with Connection(servers.broker_url) as connection, connection.SimpleQueue("pull") as queue:
