@@ -252,6 +252,8 @@ def run(arguments: list[str]) -> int:
     path, mode, lock, starter = arguments
     if os.fork():
         return 0
+    # A stricter umask of the caller would close the run folder to the servers' account; what is private says so.
+    os.umask(0o022)
     folder = DataFolder(Path(path))
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     return Supervisor(folder, durable=mode == "durable", lock=int(lock), starter=int(starter)).main()
