@@ -82,6 +82,10 @@ class SalesforceRows:
             }
             for n, rep in enumerate(world.reps, start=1)
         ]
+        # Seeded beside the org's own statuses: the one that reps tick when a lead is about to be converted.
+        self.rows["LeadStatus"] = [
+            {"MasterLabel": QUALIFIED, "ApiName": QUALIFIED, "SortOrder": 2, "CreatedDate": since}
+        ]
         groups = [(name, "Queue") for name in QUEUES] + [(name, "Regular") for name in words.TEAMS]
         self.rows["Group"] = [
             {

@@ -19,8 +19,11 @@ PREFIXES = {
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
-def record_id(object: str, number: int) -> str:
-    """The 18-character id of the `number`th row; its last three characters tell the case of the first fifteen."""
-    body = f"{PREFIXES[object]}PL{number:010d}"
+def record_id(object: str, number: int, batch: str = "PL") -> str:
+    """The 18-character id of the `number`th row; its last three characters tell the case of the first fifteen.
+
+    `batch` is two characters that keep the rows of one load apart from those of another.
+    """
+    body = f"{PREFIXES[object]}{batch}{number:010d}"
     capitals = sum(1 << place for place, letter in enumerate(body[:5]) if letter.isupper())
     return f"{body}{_SUFFIX[capitals]}AA"
