@@ -57,11 +57,13 @@ def moment(text: object) -> datetime | None:
     if not isinstance(text, str) or not text:
         return None
     try:
-        if _EPOCH_MS.fullmatch(text):
+        if text[4:5] != "-" and _EPOCH_MS.fullmatch(text):
             return datetime.fromtimestamp(float(text) / 1000, UTC)
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         return None
+    if found.tzinfo is UTC:
+        return found
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -185,10 +187,13 @@ def _boolean(text: str) -> Value:
 
 
 def _datetime(text: str) -> Value:
-    if text.endswith("Z") and text[10:11] == "T":
-        return text
-    at = moment(text)
-    return iso(at) if at else None
+    """One spelling for one moment: HubSpot writes a fraction of no or three digits as it pleases."""
+    if not (text.endswith("Z") and text[10:11] == "T"):
+        at = moment(text)
+        if at is None:
+            return None
+        text = iso(at)
+    return text[:-5] + "Z" if text.endswith(".000Z") else text
 
 
 def _date(text: str) -> Value:
