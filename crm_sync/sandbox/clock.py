@@ -18,6 +18,10 @@ class SandboxClock:
     def now(self) -> datetime:
         return self._frozen_at if self._frozen_at is not None else datetime.now(UTC) + self.offset
 
+    @property
+    def frozen(self) -> bool:
+        return self._frozen_at is not None
+
     def advance(self, by: timedelta) -> datetime:
         self.offset += by
         if self._frozen_at is not None:

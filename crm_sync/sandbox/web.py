@@ -9,6 +9,18 @@ from types import TracebackType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class OpenConnection(HttpToolsProtocol):
+    """Hands each request the transport that it came in on, so that a fault can end a connection half-way.
+
+    It stands in the ASGI scope as `extensions["sandbox.connection"]["transport"]`.
+    """
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {"sandbox.connection": {"transport": self.transport}}
 
 
 class LiveServer:
@@ -34,7 +46,7 @@ class LiveServer:
         self.url = f"{scheme}://{host}:{self.port}"
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=OpenConnection,
             ws="none",
             lifespan="off",
             log_level="warning",
