@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from connectors.salesforce import changes, fields, guard, org, writes
+from connectors.salesforce import changes, fields, org, reads, removals, writes
 from connectors.salesforce.feeds import FEEDS
+from connectors.salesforce.permissions import permissions
 from connectors.salesforce.rows import Rows
 from connectors.salesforce.session import Session
-from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
+from crm_sync.domain.changes import ChangeBatch, Cursor, Feed, Walk
 from crm_sync.domain.fields import Catalogue, OwnField
 from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch
 from crm_sync.domain.writes import Outcome, Write
@@ -58,7 +59,7 @@ class SalesforceConnector(Connector):
         return org.identity(self._session)
 
     def permissions(self) -> list[Check]:
-        return org.permissions(self._session, FEEDS)
+        return permissions(self._session, FEEDS)
 
     def server_time(self) -> datetime:
         return org.server_time(self._session)
@@ -71,6 +72,8 @@ class SalesforceConnector(Connector):
 
         An optional object that the org lacks raises ConfigError that names it; other feeds aren't touched.
         """
+        if feed.walk is Walk.ARCHIVED:
+            return removals.page_after(self._session, self._rows, feed, cursor, fields, self.server_time())
         return changes.page_after(self._rows, feed, cursor, fields, self._last_server_time)
 
     def sweep_from(self, feed: Feed, since: datetime) -> Cursor:
@@ -78,7 +81,7 @@ class SalesforceConnector(Connector):
 
     def read(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> RecordBatch:
         """One call for each 1,000 ids, as `/composite` carries five queries."""
-        return guard.read(self._rows, object, ids, fields, self._session.now())
+        return reads.read(self._rows, object, ids, fields, self._session.now())
 
     def write(self, writes_: Sequence[Write]) -> list[Outcome]:
         """One call for each 1,000 records. See writes.py."""
@@ -91,7 +94,7 @@ class SalesforceConnector(Connector):
         return {field.name: fields.api_name(field) for field in own}
 
     def install_fields(self, object: str, own: Sequence[OwnField]) -> list[Check]:
-        return fields.install(self._session, object, own, self.identity().user_id)
+        return fields.install(self._session, object, own, lambda: self.identity().user_id)
 
     def remove_fields(self, object: str, own: Sequence[OwnField]) -> list[Check]:
         return fields.remove(self._session, object, own)

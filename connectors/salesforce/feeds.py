@@ -9,8 +9,13 @@ from types import MappingProxyType
 
 from crm_sync.domain.changes import Feed, Role, Walk
 
+SLOW = timedelta(minutes=5)
+"""What matters to a score but seldom changes it at once; an org's calls are shared with others (law 16)."""
+
 RESCAN = timedelta(minutes=10)
 """A sweep re-reads the last hour this often, a small table is read whole this often."""
+
+REMOVALS = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +90,17 @@ def shape_of(object: str) -> Shape:
 FEEDS: tuple[Feed, ...] = (
     Feed(object="Lead", role=Role.PERSON),
     Feed(object="Contact", role=Role.PERSON),
-    Feed(object="Account", role=Role.ACCOUNT),
-    Feed(object="Opportunity", role=Role.DEAL),
+    Feed(object="Account", role=Role.ACCOUNT, every=SLOW),
+    Feed(object="Opportunity", role=Role.DEAL, every=SLOW),
     Feed(object="Task", role=Role.ACTIVITY),
     Feed(object="Event", role=Role.ACTIVITY),
-    Feed(object="CampaignMember", role=Role.ACTIVITY),
+    Feed(object="CampaignMember", role=Role.ACTIVITY, every=SLOW),
     Feed(object="Individual", role=Role.CONSENT),
-    Feed(object="LeadHistory", role=Role.HISTORY),
+    Feed(object="LeadHistory", role=Role.HISTORY, every=SLOW),
     Feed(object="User", role=Role.OWNER, walk=Walk.FULL, every=RESCAN),
     Feed(object="Group", role=Role.OWNER, walk=Walk.FULL, every=RESCAN),
+    Feed(object="Lead", role=Role.PERSON, walk=Walk.ARCHIVED, every=REMOVALS),
+    Feed(object="Contact", role=Role.PERSON, walk=Walk.ARCHIVED, every=REMOVALS),
     Feed(object="Lead", role=Role.PERSON, walk=Walk.SWEEP, every=RESCAN),
     Feed(object="Contact", role=Role.PERSON, walk=Walk.SWEEP, every=RESCAN),
     Feed(object="Account", role=Role.ACCOUNT, walk=Walk.SWEEP, every=RESCAN),

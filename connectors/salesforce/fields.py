@@ -6,7 +6,7 @@ and PermissionSetAssignment. A field made through the API is hidden from everybo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from connectors.salesforce.errors import garbage
@@ -46,7 +46,12 @@ def api_name(field: OwnField) -> str:
 
 
 def describe(session: Session, object: str) -> dict[str, Any]:
-    return as_dict(session.read(lambda client: client.restful(f"sobjects/{object}/describe")))
+    try:
+        return as_dict(session.read(lambda client: client.restful(f"sobjects/{object}/describe")))
+    except ConfigError as error:
+        if error.code not in ("NOT_FOUND", "INVALID_TYPE"):
+            raise
+        raise ConfigError(f"{object}: {error}", code=error.code, field=object) from error
 
 
 def catalogue(session: Session, object: str) -> Catalogue:
@@ -79,8 +84,8 @@ def _catalogue_field(told: Mapping[str, Any]) -> CatalogueField:
     )
 
 
-def install(session: Session, object: str, fields: Sequence[OwnField], user_id: str) -> list[Check]:
-    """Create what is missing and grant it to `user_id`; one Check a field. A second time is one call.
+def install(session: Session, object: str, fields: Sequence[OwnField], user_id: Callable[[], str]) -> list[Check]:
+    """Create what is missing and grant it to the user; one Check a field. A second time is one call.
 
     What stands there already with another type, length or picklist is left as it is and reported.
     """
@@ -94,7 +99,7 @@ def install(session: Session, object: str, fields: Sequence[OwnField], user_id: 
             created[api_name(field)] = _create(session, object, field)
     refused = {name: words for name, words in created.items() if words}
     grant = [api_name(field) for field in fields if api_name(field) not in refused]
-    not_granted = _grant(session, object, grant, user_id) if grant else ""
+    not_granted = _grant(session, object, grant, user_id()) if grant else ""
     seen = catalogue(session, object)
     return [_checked(object, field, seen, created, not_granted) for field in fields]
 

@@ -69,7 +69,7 @@ class Session:
         self._passage.allow(self._deadline)
         tries = Retrying(
             stop=stop_after_attempt(READ_TRIES),
-            wait=wait_exponential_jitter(initial=0.1, max=5, jitter=0.2),
+            wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.2),
             retry=retry_if_exception(self._worth_repeating),
             reraise=True,
         )
@@ -110,9 +110,9 @@ class Session:
         return self._client
 
     def _remembered(self) -> Salesforce | None:
-        """A client from the token that an earlier connector saved."""
+        """A client from the token that an earlier connector saved, if it was for the same address."""
         session_id, address = self._credentials.get("session_id"), self._credentials.get("instance_url")
-        if not session_id or not address:
+        if not session_id or not address or self._credentials.get("signed_in_to") != self._base_url:
             return None
         at = origin(address, allow_http=self._allow_http)
         return self._client_for(Token(session_id=session_id, host=urlsplit(at).netloc), at)
@@ -127,7 +127,7 @@ class Session:
         # Only the host that we were pointed to may be spoken to in plain http.
         at = f"{base.scheme if token.host == base.netloc else 'https'}://{token.host}"
         if self._method is not Method.SESSION:
-            self._credentials |= {"session_id": token.session_id, "instance_url": at}
+            self._credentials |= {"session_id": token.session_id, "instance_url": at, "signed_in_to": self._base_url}
             self._save(dict(self._credentials))
         self._client = self._client_for(token, at)
         return self._client

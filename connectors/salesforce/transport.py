@@ -119,7 +119,8 @@ class Listener:
 
     def _note_time(self, date: str, elapsed: timedelta) -> None:
         try:
-            told = parsedate_to_datetime(date).astimezone(UTC)
+            # A proxy may put its own date before the origin's.
+            told = parsedate_to_datetime(date[-29:]).astimezone(UTC)
         except ValueError:
             return
         # The answer is dated when it leaves; a long query saw the rows as they were when it began.

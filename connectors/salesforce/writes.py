@@ -7,7 +7,7 @@ Source: REST API guide, "Update Multiple Records with Fewer Round-Trips" (sObjec
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,18 +15,12 @@ from typing import Any
 from connectors.salesforce import composite
 from connectors.salesforce.errors import SaidError, in_family, reaction, refusal, said, without_personal_data
 from connectors.salesforce.session import Session
+from connectors.salesforce.transport import CONSTANT_HEADERS
 from connectors.salesforce.wire import id_key, update_of
 from crm_sync.domain.writes import Answer, Outcome, Write
 from crm_sync.errors import CrmSyncError, Family, GoneError, RateLimitedError, TransientError
 
 A_COLLECTION = 200
-
-# A subrequest inherits none of these, and an update without the first may hand the lead to another owner.
-_HEADERS: Mapping[str, str] = {
-    "Sforce-Auto-Assign": "FALSE",
-    "Sforce-Duplicate-Rule-Header": "allowSave=true; includeRecordDetails=false; runAsCurrentUser=true",
-    "Sforce-Call-Options": "client=crm-sync",
-}
 
 Collection = list[Write]
 
@@ -65,7 +59,8 @@ def _send_one_call(session: Session, run: Run) -> None:
         composite.Ask(
             method="PATCH",
             path="composite/sobjects",
-            headers=_HEADERS,
+            # A subrequest inherits none of them, and an update without Sforce-Auto-Assign may change the owner.
+            headers=CONSTANT_HEADERS,
             body={"allOrNone": False, "records": [update_of(write) for write in collection]},
         )
         for collection in collections

@@ -17,6 +17,7 @@ from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.records import CrmKind
 from crm_sync.ports import Connector, Meter, Usage
 from crm_sync.sandbox.clock import SandboxClock
+from crm_sync.sandbox.faults import Fault, Faults
 from crm_sync.sandbox.journal import Call, Journal
 
 
@@ -29,7 +30,19 @@ class Trouble(StrEnum):
     EMPTY = "empty"  # 200 without a body
     TRUNCATED = "truncated"  # 200, and the connection closes in the middle of the JSON
     MAINTENANCE = "maintenance"  # 503 with a web page
-    DRIP = "drip"  # 200, a byte now and then
+    DRIP = "drip"  # the answer comes in pieces, four a second or so
+
+
+_PAGE = "<html><body><h1>We'll be back shortly.</h1></body></html>"
+_FAULTS: Mapping[Trouble, Mapping[str, Any]] = {
+    Trouble.LOST_ANSWER: {"do": "lose"},
+    Trouble.RESET: {"do": "reset"},
+    Trouble.HTML: {"do": "answer", "status": 200, "content": _PAGE},
+    Trouble.EMPTY: {"do": "answer", "status": 200, "content": ""},
+    Trouble.TRUNCATED: {"do": "truncate"},
+    Trouble.MAINTENANCE: {"do": "answer", "status": 503, "content": _PAGE},
+    Trouble.DRIP: {"do": "drip", "seconds": 3},
+}
 
 
 @dataclass
@@ -61,8 +74,9 @@ class World(ABC):
     sweep: Feed
     journal: Journal
     clock: SandboxClock
-    faults: Any
+    faults: Faults
     name_field: str
+    write_batch: int  # records in one call of writes
 
     @abstractmethod
     def open(
@@ -126,16 +140,16 @@ class World(ABC):
         """After `calls` more, the CRM refuses every call of the day."""
 
     @abstractmethod
-    def trouble(self, what: Trouble, *, path: str = ".*", times: int = 1) -> None:
-        """The next `times` calls whose path matches the regular expression meet this trouble."""
-
-    @abstractmethod
     def write_path(self) -> str:
         """A regular expression for the path of a batch of writes."""
 
     @abstractmethod
     def change_path(self) -> str:
         """A regular expression for the path of a page of changes of people."""
+
+    def trouble(self, what: Trouble, *, path: str = "", times: int = 1) -> None:
+        """The next `times` calls whose path holds the regular expression meet this trouble."""
+        self.faults.add([Fault.model_validate({"crm": self.kind, "path": path, "times": times} | _FAULTS[what])])
 
     def own(self, name: str) -> str:
         return self.connector.own_field_names(OWN_FIELDS)[name]

@@ -1,4 +1,4 @@
-"""Reading records again as they are now (law 13)."""
+"""Reading records again by id: the guard before a write (law 13)."""
 
 from __future__ import annotations
 
