@@ -10,6 +10,8 @@ from typing import Protocol
 from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
 from crm_sync.domain.fields import Catalogue, OwnField
 from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch
+from crm_sync.domain.scores import Scored as Scored
+from crm_sync.domain.scores import Scorer as Scorer
 from crm_sync.domain.writes import Outcome, Write
 
 

@@ -104,7 +104,7 @@ def _not_yaml(error: yaml.YAMLError) -> str:
 
 
 def _sentences(kind: type[BaseModel], raw: Any, error: ValidationError) -> list[str]:
-    """One sentence a problem. Where a value may have several forms, only what is wrong with the nearest form is told."""
+    """One sentence a problem. Where a value may have several forms, only what the nearest form lacks is told."""
     told: dict[tuple[int | str, ...], list[tuple[bool, str]]] = {}
     for detail in error.errors(include_url=False):
         place = _place(detail["loc"], raw)
@@ -122,10 +122,9 @@ def _place(location: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
     place: list[int | str] = []
     node = raw
     for position, step in enumerate(location):
-        if (isinstance(node, dict) and step in node) or (
-            isinstance(node, list) and isinstance(step, int) and step < len(node)
-        ):
-            node = node[step]
+        steps = node if isinstance(node, dict) else dict(enumerate(node)) if isinstance(node, list) else {}
+        if step in steps:
+            node = steps[step]
         elif position < len(location) - 1 or not isinstance(node, dict) or not str(step).isidentifier():
             continue
         place.append(step)
