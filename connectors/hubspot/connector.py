@@ -81,7 +81,7 @@ class HubSpotConnector(Connector):
         return reads.read(self._session, reader, ids, asked_of(object, fields))
 
     def write(self, writes_: Sequence[Write]) -> list[Outcome]:
-        return writes.write(self._session, writes_)
+        return writes.write(self._session, self._catalogues, writes_)
 
     def catalogue(self, object: str) -> Catalogue:
         return self._catalogues.read(object)

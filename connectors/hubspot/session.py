@@ -6,19 +6,19 @@ The paths of the API's versions stand in the generated client and, for what it d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 import tenacity
 from hubspot import HubSpot
 
-from connectors.hubspot.errors import Refusal, error_of
+from connectors.hubspot.errors import Refusal, error_of, spends_the_day
 from connectors.hubspot.transport import Answer, Transport
 from crm_sync.errors import AuthError, ConfigError, CrmSyncError, TransientError
 from crm_sync.ports import Meter, SaveCredentials
@@ -135,7 +135,7 @@ class Session:
 
     def error(self, refusal: Refusal) -> CrmSyncError:
         """The refusal as one of the six families. A spent day ends at the account's midnight: its zone is needed."""
-        if refusal.status == 429 and refusal.body.get("policyName") == "DAILY" and not self.time_zone:
+        if not self.time_zone and spends_the_day(refusal):
             self._learn_time_zone()
         error = error_of(refusal, now=self.now(), midnight=self.midnight())
         error.__cause__ = refusal
@@ -166,8 +166,8 @@ class Session:
 
     def _keep_time_zone(self, account: Mapping[str, Any]) -> None:
         zone = str(account.get("timeZone") or "")
-        if zone in available_timezones():
-            self.time_zone = zone
+        with suppress(ValueError, ZoneInfoNotFoundError):  # an unknown zone leaves the midnight unknown
+            self.time_zone = ZoneInfo(zone).key
 
     def token_info(self) -> dict[str, Any]:
         """Whose token this is: app, user and scopes, in one spelling for both methods.

@@ -6,20 +6,15 @@ within the time it was given, however slowly the bytes drip, and what its header
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http.client import HTTPResponse
-from io import BufferedReader
 from typing import Any
 
 import orjson
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -29,6 +24,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from connectors.deadline import keep_deadlines
 from connectors.hubspot.errors import Refusal
 from crm_sync.errors import ConfigError, TransientError
 from crm_sync.ports import Meter, Usage
@@ -95,7 +91,7 @@ class Transport:
         self._deadline = deadline.total_seconds()
         self._ends_at = 0.0
         self.midnight: Callable[[], datetime | None] = lambda: None
-        self._pool = _timed_pool(self.remaining, ca_file)
+        self._pool = keep_deadlines(urllib3.PoolManager(num_pools=2, maxsize=1, ca_certs=ca_file or None))
 
     def start(self) -> None:
         """Begin a call, its repetitions included: the deadline runs from now."""
@@ -129,7 +125,7 @@ class Transport:
                 body=body,
                 fields=fields,
                 headers=dict(headers or {}),
-                timeout=max(self.remaining(), 0.001),
+                timeout=urllib3.Timeout(total=max(self.remaining(), 0.001)),
                 retries=False,
                 redirect=False,
                 **({"encode_multipart": encode_multipart} if fields and method == "POST" else {}),
@@ -184,56 +180,3 @@ def _unreached(cause: Exception) -> TransientError:
     if not sent:
         return TransientError("HubSpot can't be reached.", code=type(cause).__name__, sent=False)
     return TransientError("HubSpot didn't answer, or the connection broke.", code=type(cause).__name__, sent=True)
-
-
-def _timed_pool(remaining: Callable[[], float], ca_file: str) -> urllib3.PoolManager:
-    """A pool whose sockets get no more time than `remaining` for each receive, and so for all of them together.
-
-    A timeout of urllib3 is for one socket operation: a server that drips a byte now and then holds a call for ever.
-    """
-
-    class Plain(HTTPConnection):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            self.response_class = _timed_response(remaining)
-
-    class Secure(HTTPSConnection):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            self.response_class = _timed_response(remaining)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    options = {"ca_certs": ca_file} if ca_file else {}
-    pool = urllib3.PoolManager(num_pools=2, maxsize=1, **options)  # type: ignore[arg-type]
-    pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-    return pool
-
-
-def _timed_response(remaining: Callable[[], float]) -> Any:
-    def make(sock: socket.socket, *args: Any, **options: Any) -> HTTPResponse:
-        response = HTTPResponse(sock, *args, **options)
-        response.fp.close()
-        response.fp = BufferedReader(_TimedReader(sock, remaining))
-        return response
-
-    return make
-
-
-class _TimedReader(socket.SocketIO):
-    def __init__(self, sock: socket.socket, remaining: Callable[[], float]) -> None:
-        super().__init__(sock, "rb")
-        sock._io_refs += 1  # type: ignore[attr-defined]  # as socket.makefile does: closing waits for this reader
-        self._remaining = remaining
-        self._socket = sock
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._remaining()
-        if left <= 0:
-            raise TimeoutError("the deadline of the call has passed")
-        self._socket.settimeout(left)
-        return super().readinto(buffer)

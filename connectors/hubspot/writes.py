@@ -15,6 +15,7 @@ from connectors.hubspot.errors import (
     kind_of,
     words,
 )
+from connectors.hubspot.fields import Catalogues
 from connectors.hubspot.session import Session
 from connectors.hubspot.transport import Answer as HttpAnswer
 from connectors.hubspot.wire import moment, value_text
@@ -39,61 +40,121 @@ class Input:
 class Run:
     """The writes of one call of the connector, and what became of them so far.
 
+    HubSpot answers one bad value with a 400 for the whole batch, which writes nothing and names the property and the
+    value, but not the record. Where that is enough to know whose value it is, the others go in one more call. Else
+    the record is looked for by halves: one bad one among 100 costs 8 calls, and each further one at most 14.
+
     `stopped` is what ended the run early: whatever wasn't sent by then isn't.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, catalogues: Catalogues) -> None:
         self._session = session
+        self._catalogues = catalogues
+        self._options: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.stopped: CrmSyncError | None = None
 
-    def send(self, object: str, inputs: Sequence[Input]) -> bool:
-        """Write these, in as few calls as HubSpot's answers allow. True where none of them was complained about.
+    def send(self, object: str, inputs: Sequence[Input]) -> None:
+        """Write these, in as few calls as HubSpot's answers allow."""
+        refusal = self._attempt(object, inputs)
+        if refusal is None:
+            return
+        innocent = self._sentence(object, inputs, refusal)
+        if len(innocent) < len(inputs):
+            self.send(object, innocent)
+        else:
+            self._isolate(object, inputs, refusal)
 
-        HubSpot answers one bad value with a 400 for the whole batch, which writes nothing and names the property
-        and the value, but not the record. Where no more than the message is needed to know whose value it is, the
-        others go in one more call; else the batch is halved, which finds one in 100 in at most 14 calls.
-        """
+    def _attempt(self, object: str, inputs: Sequence[Input]) -> Refusal | None:
+        """One call. The refusal where HubSpot complains of values; anything else is noted in the outcomes."""
         if not inputs or self.stopped:
-            return True
+            return None
         try:
             answer = self._session.tell(self._session.batches.update, object, {"inputs": [i.json() for i in inputs]})
             self._settle(inputs, answer)
         except Refusal as refusal:
-            return self._refused(object, inputs, refusal)
+            if refusal.status in (400, 409):
+                return refusal
+            self._turned_away(inputs, refusal)
         except CrmSyncError as error:
             self._unanswered(inputs, error)
-        return True
+        return None
 
-    def _refused(self, object: str, inputs: Sequence[Input], refusal: Refusal) -> bool:
-        if refusal.status not in (400, 409):
-            self._turned_away(inputs, refusal)
-            return True
-        found = complaints(refusal.body)
-        accused = {i.trace: c for c in found for i in inputs if _is_about(c, i)}
-        if len(inputs) == 1 or kind_of(refusal.status, refusal.body, found[0]).family is Family.CONFIG:
-            accused = accused or {i.trace: found[0] for i in inputs}
-        if not accused:
-            self._halve(object, inputs, refusal)
-            return False
-        for input in inputs:
-            if input.trace in accused:
-                self._refuse(input, refusal.status, refusal.body, accused[input.trace], refusal.correlation_id)
-        self.send(object, [i for i in inputs if i.trace not in accused])
-        return False
+    def _isolate(self, object: str, inputs: Sequence[Input], refusal: Refusal) -> None:
+        """Find one of the refused `inputs` by halves. Those set aside on the way are sent together at the end."""
+        suspects, aside = list(inputs), list[Input]()
+        while len(suspects) > 1:
+            first, second = _halves(suspects)
+            refused = self._attempt(object, first)
+            if self.stopped:
+                return
+            if refused is None:
+                suspects = second
+            else:
+                suspects, aside, refusal = first, second + aside, refused
+        self._refuse_by(suspects[0], refusal)
+        refused = self._attempt(object, aside)
+        if refused is not None:
+            self._halve(object, aside, refused)
 
     def _halve(self, object: str, inputs: Sequence[Input], refusal: Refusal) -> None:
-        """One of `inputs`, two or more, is refused. If it isn't in the first half, it is known to be in the second."""
-        half = (len(inputs) + 1) // 2
-        first, second = inputs[:half], inputs[half:]
-        if not self.send(object, first):
-            self.send(object, second)
-        elif self.stopped:
+        """Find all of the refused `inputs`, which are one or more: where many are bad, this costs least."""
+        innocent = self._sentence(object, inputs, refusal)
+        if len(innocent) < len(inputs):
+            self.send(object, innocent)
             return
-        elif len(second) > 1:
-            self._halve(object, second, refusal)
-        else:
-            self._refuse(second[0], refusal.status, refusal.body, complaints(refusal.body)[0], refusal.correlation_id)
+        first, second = _halves(inputs)
+        refused = self._attempt(object, first)
+        if self.stopped:
+            return
+        if refused is None:
+            self._halve(object, second, refusal)  # the first half is written, so the complaint is about the second
+            return
+        self._halve(object, first, refused)
+        refused = self._attempt(object, second)
+        if refused is not None:
+            self._halve(object, second, refused)
+
+    def _sentence(self, object: str, inputs: Sequence[Input], refusal: Refusal) -> list[Input]:
+        """Refuse those that the complaints must be about, and answer the others."""
+        found = complaints(refusal.body)
+        accused = {i.trace: c for c in found for i in self._accused(object, c, inputs)}
+        if len(inputs) == 1 or kind_of(refusal.status, refusal.body, found[0]).family is Family.CONFIG:
+            accused = accused or {i.trace: found[0] for i in inputs}
+        for input in inputs:
+            if input.trace in accused:
+                self._refuse_by(input, refusal, accused[input.trace])
+        return [i for i in inputs if i.trace not in accused]
+
+    def _accused(self, object: str, complaint: Complaint, inputs: Sequence[Input]) -> list[Input]:
+        """Those that the complaint must be about; none where the message doesn't settle it.
+
+        A value that only one input carries is that input's. One that several carry is refused in all of them if
+        the value itself is bad, but a rule of the account may look at the record as well: the catalogue tells.
+        """
+        if complaint.code in PROPERTY_CODES:
+            return [i for i in inputs if complaint.field in i.properties]
+        value = complaint.value
+        if value is None:
+            return []
+        carriers = [i for i in inputs if _carries(i, complaint.field, value)]
+        if len(carriers) > 1 and not self._is_bad_anywhere(object, complaint, value):
+            return []
+        return carriers
+
+    def _is_bad_anywhere(self, object: str, complaint: Complaint, value: str) -> bool:
+        if not complaint.field:
+            return False
+        if complaint.code != "INVALID_OPTION":
+            return True
+        named = (object, complaint.field)
+        if named not in self._options:
+            try:
+                field = self._catalogues.read(object).get(complaint.field)
+            except CrmSyncError:
+                return False  # then the records are looked for by halves, which meets the same trouble if it stays
+            self._options[named] = field.options if field else ()
+        return value not in self._options[named]
 
     def _settle(self, inputs: Sequence[Input], answer: HttpAnswer) -> None:
         """Match what came back, record by record: a 2xx may carry errors, or too few results and no error at all."""
@@ -121,6 +182,10 @@ class Run:
                     message="HubSpot's answer doesn't mention this record.",
                     call_id=call_id,
                 )
+
+    def _refuse_by(self, input: Input, refusal: Refusal, complaint: Complaint | None = None) -> None:
+        complaint = complaint or complaints(refusal.body)[0]
+        self._refuse(input, refusal.status, refusal.body, complaint, refusal.correlation_id)
 
     def _refuse(self, input: Input, status: int, body: Mapping[str, Any], complaint: Complaint, call_id: str) -> None:
         self._note(
@@ -177,7 +242,7 @@ class Run:
         )
 
 
-def write(session: Session, writes: Sequence[Write]) -> list[Outcome]:
+def write(session: Session, catalogues: Catalogues, writes: Sequence[Write]) -> list[Outcome]:
     """One Outcome for each write, in the same order; 100 records of one object a call.
 
     A record that is named twice is written in two calls, in order: HubSpot refuses a batch that repeats an id.
@@ -186,7 +251,7 @@ def write(session: Session, writes: Sequence[Write]) -> list[Outcome]:
 
     Source: HubSpot CRM objects guide, batch/update; a refused batch writes nothing.
     """
-    run = Run(session)
+    run = Run(session, catalogues)
     for batch in _batches(writes):
         run.send(batch[0].write.object, batch)
     return [run.outcomes.get(w.key) or not_sent(w, run.stopped) for w in writes]
@@ -228,13 +293,14 @@ def _input(number: int, write: Write) -> Input:
     return Input(write=write, trace=f"w-{number}", properties=properties)
 
 
-def _is_about(complaint: Complaint, input: Input) -> bool:
-    """Whether the complaint can only be about this input, and about every input like it."""
-    if complaint.field not in input.properties:
-        return False
-    if complaint.code in PROPERTY_CODES:
-        return True
-    return complaint.value is not None and complaint.value == input.properties[complaint.field]
+def _halves(inputs: Sequence[Input]) -> tuple[list[Input], list[Input]]:
+    half = (len(inputs) + 1) // 2
+    return list(inputs[:half]), list(inputs[half:])
+
+
+def _carries(input: Input, field: str, value: str) -> bool:
+    """Whether the input sets `field` to `value`; any field where the complaint names none."""
+    return input.properties.get(field) == value if field else value in input.properties.values()
 
 
 def _meant(error: Any, by_trace: Mapping[str, Input], by_id: Mapping[str, Input]) -> list[Input]:

@@ -7,22 +7,11 @@ from dataclasses import dataclass
 
 import idna
 
+from crm_sync.domain.addresses import DISPOSABLE, ROLES
 from crm_sync.domain.records import CrmKind
 
-ROLE_NAMES = frozenset(
-    "abuse accounting accounts admin administrator billing careers contact customerservice enquiries enquiry finance "
-    "hello help helpdesk hostmaster hr info inquiries inquiry it jobs kontakt legal mail marketing media "
-    "noc no-reply noreply office orders postmaster press privacy purchasing reception recruiting root sales security "
-    "service shop support team vertrieb webmaster".split()
-)
-"""Local parts that stand for an office, not a human (after RFC 2142 and common use)."""
-
-DISPOSABLE_DOMAINS = frozenset(
-    "10minutemail.com discard.email dispostable.com fakeinbox.com getairmail.com getnada.com guerrillamail.com "
-    "maildrop.cc mailinator.com mailnesia.com moakt.com mohmal.com mytemp.email sharklasers.com spamgourmet.com "
-    "temp-mail.org tempail.com tempmail.com throwawaymail.com trashmail.com yopmail.com".split()
-)
-PLACEHOLDER_DOMAINS = frozenset("example.com example.net example.org test.com test.test invalid localhost".split())
+PLACEHOLDERS = frozenset({"example.com", "example.net", "example.org", "test.com", "test.test"})
+"""Domains that people type when they don't want to give their own."""
 
 
 def normal_email(address: str | None) -> str | None:
@@ -50,7 +39,7 @@ def matchable_email(address: str | None) -> str | None:
     if normal is None:
         return None
     local, _, domain = normal.partition("@")
-    if local.split("+")[0] in ROLE_NAMES or domain in DISPOSABLE_DOMAINS or domain in PLACEHOLDER_DOMAINS:
+    if local.split("+")[0] in ROLES or domain in DISPOSABLE or domain in PLACEHOLDERS:
         return None
     return normal
 

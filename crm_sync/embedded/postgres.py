@@ -34,9 +34,14 @@ _DEFAULTS = {
 }
 # Refused statements and the values in them may hold personal data, which belongs in no log.
 _QUIET = {"log_min_messages": "log", "log_min_error_statement": "panic", "log_error_verbosity": "terse"}
-_FAST_AND_LOOSE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# A commit still survives a killed server, only not a power cut.
+_LOOSE = {"fsync": "off", "full_page_writes": "off"}
 
-_CAUSE = re.compile(r"(?:FATAL|PANIC|initdb: error|postgres: error):\s+(?:\w{5}:\s+)?(.+)")
+_CAUSE = re.compile(
+    r"(?:(?:FATAL|PANIC|initdb: error|postgres: error):\s+"
+    r"|LOG:\s+(?=invalid value for|syntax error in file|unrecognized configuration))(.+)"
+)
+_FULL = ("No space left on device", "Check free disk space")
 
 Command = list[str | Path]
 
@@ -106,7 +111,7 @@ class Postgres:
             "hba_file": str(self.run.path / "pg_hba.conf"),
             "ident_file": str(self.run.path / "pg_ident.conf"),
             **_QUIET,
-            **({} if self.durable else _FAST_AND_LOOSE),
+            **({} if self.durable else _LOOSE),
         }
         cluster = self.folder.cluster
         command: Command = [self.software.postgres / "postgres", "-D", self._place(cluster)]
@@ -124,7 +129,7 @@ class Postgres:
     def why(self, begin: int) -> str:
         """One sentence on why it ended, from what it logged after `begin`."""
         said = _text(self.log, begin)
-        if "No space left on device" in said:
+        if any(words in said for words in _FULL):
             return f"The disk that holds {self.folder.path} is full: free some space and start again."
         causes = _CAUSE.findall(said)
         cause = causes[0].strip().rstrip(".") if causes else "it ended without a word"

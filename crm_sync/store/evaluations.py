@@ -80,7 +80,7 @@ def last_of(session: Session, people: Sequence[int]) -> Sequence[Any]:
         session,
         """
         SELECT person.id AS person_id, last.id, last.number, last.state, last.score, last.bucket, last.fit,
-               last.engagement, last.reasons, last.desired, last.inputs_hash, last.model_version,
+               last.engagement, last.reasons, last.desired, last.desired_reason, last.inputs_hash, last.model_version,
                last.mapping_versions, last.policy_version
         FROM unnest(CAST(:people AS bigint[])) AS person (id) CROSS JOIN LATERAL (
             SELECT * FROM evaluation WHERE person_id = person.id ORDER BY number DESC LIMIT 1
@@ -92,7 +92,11 @@ def last_of(session: Session, people: Sequence[int]) -> Sequence[Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """One evaluation, ready to be stored. `desired` is the state of our own fields by neutral name."""
+    """One evaluation, ready to be stored.
+
+    `desired` is the state of our own fields by neutral name, `desired_reason` the top reason that stands in it. Both
+    are those of an earlier evaluation where this one is not worth a write.
+    """
 
     person_id: int
     number: int
@@ -108,8 +112,9 @@ class Decided:
     model_version: str
     mapping_versions: dict[str, str]
     policy_version: str
-    inputs_hash: bytes
+    inputs_hash: str
     desired: dict[str, Any]
+    desired_reason: str | None
     data_until: datetime | None
 
 
@@ -126,17 +131,19 @@ def store(session: Session, decided: Sequence[Decided], as_of: datetime) -> dict
         """
         INSERT INTO evaluation (person_id, number, as_of, why, state, findings, probability, score, bucket, fit,
                                 engagement, reasons, model_version, mapping_versions, policy_version, inputs_hash,
-                                desired, data_until)
+                                desired, desired_reason, data_until)
         SELECT person_id, number, :as_of, why, state, findings, probability, score, bucket, fit, engagement, reasons,
-               model_version, mapping_versions, policy_version, inputs_hash, desired, data_until
+               model_version, mapping_versions, policy_version, inputs_hash, desired, desired_reason,
+               data_until
         FROM unnest(CAST(:people AS bigint[]), CAST(:numbers AS bigint[]), CAST(:why AS text[]),
                     CAST(:states AS text[]), CAST(:findings AS jsonb[]), CAST(:probabilities AS float8[]),
                     CAST(:scores AS int[]), CAST(:buckets AS text[]), CAST(:fits AS int[]),
                     CAST(:engagements AS int[]), CAST(:reasons AS jsonb[]), CAST(:models AS text[]),
-                    CAST(:mappings AS jsonb[]), CAST(:policies AS text[]), CAST(:hashes AS bytea[]),
-                    CAST(:desired AS jsonb[]), CAST(:data_until AS timestamptz[]))
+                    CAST(:mappings AS jsonb[]), CAST(:policies AS text[]), CAST(:hashes AS text[]),
+                    CAST(:desired AS jsonb[]), CAST(:top AS text[]), CAST(:data_until AS timestamptz[]))
              AS e (person_id, number, why, state, findings, probability, score, bucket, fit, engagement, reasons,
-                   model_version, mapping_versions, policy_version, inputs_hash, desired, data_until)
+                   model_version, mapping_versions, policy_version, inputs_hash, desired, desired_reason,
+                   data_until)
         RETURNING id, person_id
         """,
         as_of=as_of,
@@ -156,6 +163,7 @@ def store(session: Session, decided: Sequence[Decided], as_of: datetime) -> dict
         policies=[each.policy_version for each in decided],
         hashes=[each.inputs_hash for each in decided],
         desired=[text(each.desired) for each in decided],
+        top=[each.desired_reason for each in decided],
         data_until=[each.data_until for each in decided],
     )
     return {row.person_id: row.id for row in found}
@@ -188,5 +196,25 @@ def last_delivered(session: Session, records: Sequence[int]) -> dict[int, Any]:
         ) AS last
         """,
         records=list(records),
+    )
+    return {row.record_id: row for row in found}
+
+
+def newest_for_records(session: Session, records: Sequence[int]) -> dict[int, Any]:
+    """For each record: its person's newest evaluation, and the highest number that is delivered or on its way."""
+    found = rows(
+        session,
+        """
+        SELECT record.id AS record_id, last.id AS evaluation_id, last.number, last.desired,
+               coalesce((SELECT max(number) FROM outbox WHERE outbox.record_id = record.id
+                         AND state IN ('delivered', 'waiting', 'in_flight')), -1) AS standing
+        FROM unnest(CAST(:records AS bigint[])) AS record (id)
+             LEFT JOIN link ON link.record_id = record.id AND link.to_at IS NULL
+             LEFT JOIN LATERAL (
+                SELECT id, number, desired FROM evaluation WHERE person_id = link.person_id
+                ORDER BY number DESC LIMIT 1
+             ) AS last ON true
+        """,
+        records=list(set(records)),
     )
     return {row.record_id: row for row in found}

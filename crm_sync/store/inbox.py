@@ -129,10 +129,14 @@ def claim(session: Session, now: datetime, *, most: int, span: timedelta) -> Cla
     )
 
 
-def settle(session: Session, held: Claim) -> int:
+class ClaimLapsedError(Exception):
+    """Somebody else took these people over: what was decided is rolled back, and theirs counts."""
+
+
+def settle(session: Session, held: Claim) -> None:
     """Take the claimed people out of the inbox; for whom something newer arrived meanwhile, the row stays and is free.
 
-    Returns how many rows were still ours: fewer than claimed means that the claim lapsed, and the caller rolls back.
+    Raises ClaimLapsedError where not all of them are ours any more; the caller lets it rise through its transaction.
     """
     people = list(held.numbers)
     [row] = rows(
@@ -155,7 +159,8 @@ def settle(session: Session, held: Claim) -> int:
         changes=[held.changes[person] for person in people],
         token=held.token,
     )
-    return int(row.settled)
+    if row.settled < len(people):
+        raise ClaimLapsedError
 
 
 def waiting(session: Session) -> int:

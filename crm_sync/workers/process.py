@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 from celery import current_app
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.signals import beat_init, worker_init, worker_process_init, worker_process_shutdown
 from kombu.exceptions import OperationalError
 
 if TYPE_CHECKING:
@@ -27,6 +30,19 @@ def begin(**_: Any) -> None:
 def end(**_: Any) -> None:
     if held := _held.pop("installation", None):
         held.close()
+
+
+@worker_init.connect
+@beat_init.connect
+def end_with_parent(**_: Any) -> None:
+    """Stop when the process that started us ends, however it ends: its end of the pipe closes then."""
+    if pipe := os.environ.get("CRM_SYNC_PARENT_PIPE"):
+        threading.Thread(target=_wait_for_parent, args=(int(pipe),), daemon=True).start()
+
+
+def _wait_for_parent(pipe: int) -> None:
+    os.read(pipe, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def installation() -> Installation:

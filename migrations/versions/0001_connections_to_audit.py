@@ -186,8 +186,9 @@ CREATE TABLE evaluation (
     model_version text NOT NULL,
     mapping_versions jsonb NOT NULL,
     policy_version text NOT NULL,
-    inputs_hash bytea NOT NULL,
+    inputs_hash text NOT NULL,
     desired jsonb NOT NULL,
+    desired_reason text,
     data_until timestamptz,
     UNIQUE (person_id, number)
 );

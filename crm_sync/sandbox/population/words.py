@@ -233,7 +233,7 @@ FIRM_STEMS = tuple(
     Northgate Orbis Pinnacle Quarry Redwood Solaris Tamarin Umbra Vantage Westfield Xylem Yarrow Zephyr Alpen
     Bluefin Cobalt Drift Ember Falcon Glacier Hearth Indigo Jasper Krona Lattice Magnet Nimbus Onyx Prism Quill
     Ridge Saffron Tidal Ulmer Verve Willow Axiom Borealis Cinder Dorado Everest Fjord
-    """.split()  # noqa: SIM905 -- a list of words is easier to read and extend than fifty quoted ones
+    """.split()
 )
 FIRM_TRADES = {
     "Software": ("Software", "Systems", "Cloud", "Labs", "Data"),

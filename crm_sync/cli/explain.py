@@ -1,0 +1,106 @@
+"""`crm-sync explain LEAD`: the chain from CRM change to CRM answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from crm_sync.cli.opened import opened
+from crm_sync.cli.output import emit_json, say
+from crm_sync.domain.people import normal_email
+from crm_sync.domain.states import STATE_WORDS, State
+from crm_sync.errors import ConfigError
+from crm_sync.store import explanations
+from crm_sync.wiring import Installation
+
+
+def explain(
+    lead: Annotated[str, typer.Argument(help="A CRM record id (00Q…, 50123) or an e-mail address.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show why a lead has its score: records, evaluation, reasons, writes and what the CRM answered."""
+    with opened() as installation:
+        chains = [chain(installation, person) for person in _find(installation, lead)]
+    if json:
+        emit_json(chains)
+        return
+    for each in chains:
+        show(each)
+
+
+def _find(installation: Installation, lead: str) -> list[int]:
+    address = normal_email(lead)
+    keys = installation.keys
+    digests = [keys.pseudonym(f"{realm}/email", address) for realm in ("production", "test")] if address else []
+    with installation.transaction() as session:
+        found = explanations.find(session, lead, digests)
+    if not found:
+        raise ConfigError(f"no lead {lead!r} is known here; give its CRM id, and check `crm-sync status` for its feed")
+    return found
+
+
+def chain(installation: Installation, person: int) -> dict[str, Any]:
+    """Everything about one person, in the order in which it happened, ready for JSON."""
+    with installation.transaction() as session:
+        return {
+            "person": dict(explanations.person(session, person)._mapping),
+            "records": [dict(row._mapping) for row in explanations.records(session, person)],
+            "evaluations": [dict(row._mapping) for row in explanations.evaluations(session, person)],
+            "entries": [dict(row._mapping) for row in explanations.entries(session, person)],
+        }
+
+
+def show(found: dict[str, Any]) -> None:
+    """The chain in words."""
+    person = found["person"]
+    say(f"\nPerson {person['id']}, known since {_time(person['created_at'])}")
+    if person["waiting_why"]:
+        say(f"  waits to be evaluated since {_time(person['waiting_since'])} ({person['waiting_why']})")
+    say("\n1. What the CRMs hold")
+    for record in found["records"]:
+        say(
+            f"  {record['connection']} {record['object']} {record['crm_id']}: {record['life']}, changed "
+            f"{_time(record['stamp'])}, pulled {_time(record['seen_at'])}, {record['versions']} versions, "
+            f"{record['activities']} activities; joined by {record['evidence']}"
+        )
+    _show_evaluations(found["evaluations"])
+    say("\n3. What was written, and what the CRM answered")
+    if not found["entries"]:
+        say("  nothing yet")
+    for entry in found["entries"]:
+        words = f": {entry['words']}" if entry["words"] else ""
+        say(
+            f"  entry {entry['id']} ({entry['kind']}, {entry['why']}, evaluation {entry['number']}) on record "
+            f"{entry['record_id']}: {entry['state']}{words}"
+        )
+        for each in entry["deliveries"]:
+            fields = ", ".join(f"{name}={value!r}" for name, value in each["sent"].items() if "etail" not in name)
+            say(f"    {each['at'][:19]} attempt {each['attempt']}, call {each['call']}: {each['result']}; {fields}")
+    if person["evaluate_again_at"]:
+        say(f"\nNext: evaluated again by {_time(person['evaluate_again_at'])}, or as soon as something changes.")
+
+
+def _show_evaluations(evaluations: list[dict[str, Any]]) -> None:
+    say("\n2. What was decided")
+    if not evaluations:
+        say("  nothing yet")
+    for position, each in enumerate(evaluations):
+        shown = f"score {each['score']}, bucket {each['bucket']}, fit {each['fit']}, engagement {each['engagement']}"
+        state = STATE_WORDS[State(each["state"])] if each["score"] is None else shown
+        say(f"  evaluation {each['number']} at {_time(each['as_of'])} ({each['why']}): {state}")
+        if position:
+            continue
+        for reason in each["reasons"]:
+            say(f"    {'+' if reason.get('direction') in ('up', 'raises', 'raising') else '-'} {reason.get('text')}")
+        if each["findings"]:
+            say(f"    findings: {', '.join(each['findings'])}")
+        mappings = ", ".join(f"{name} {hash[:12]}" for name, hash in each["mapping_versions"].items())
+        say(
+            f"    by {each['model_version']}, mapping {mappings}, policy {each['policy_version'][:12]}, inputs "
+            f"{each['inputs_hash'][:12]}, data until {_time(each['data_until'])}"
+        )
+
+
+def _time(moment: Any) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "never"

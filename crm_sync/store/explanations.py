@@ -1,0 +1,138 @@
+"""Read models: the chain from CRM change to CRM answer for one lead, and the state of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlmodel import Session
+
+from crm_sync.store.engine import rows
+
+
+def find(session: Session, text: str, digests: Sequence[bytes]) -> list[int]:
+    """People with a record of this CRM id, or with one of these identity keys."""
+    found = rows(
+        session,
+        """
+        SELECT link.person_id FROM record JOIN link ON link.record_id = record.id AND link.to_at IS NULL
+        WHERE record.role = 'person'
+          AND (record.crm_id = :text OR (length(:text) = 15 AND left(record.crm_id, 15) = :text))
+        UNION SELECT person_id FROM identity_key WHERE value = ANY(CAST(:digests AS bytea[]))
+        ORDER BY 1
+        """,
+        text=text,
+        digests=list(digests),
+    )
+    return [row.person_id for row in found]
+
+
+def records(session: Session, person: int) -> Sequence[Any]:
+    """The person's records: where they are, how they were recognised, what the CRM showed and accepted."""
+    return rows(
+        session,
+        """
+        SELECT record.id, connection.name AS connection, connection.state AS connection_state, record.object,
+               record.crm_id, record.life, record.successor, record.stamp, record.seen_at, record.owner,
+               record.own_shown, record.own_accepted, link.evidence, link.from_at,
+               (SELECT count(*) FROM record_version WHERE record_id = record.id) AS versions,
+               (SELECT max(known_from) FROM record_version WHERE record_id = record.id) AS known_from,
+               (SELECT count(*) FROM tie JOIN activity USING (connection_id, object, crm_id)
+                WHERE tie.connection_id = record.connection_id AND tie.to_object = record.object
+                  AND tie.to_id = record.crm_id) AS activities
+        FROM link JOIN record ON record.id = link.record_id JOIN connection ON connection.id = record.connection_id
+        WHERE link.person_id = :person AND link.to_at IS NULL ORDER BY record.id
+        """,
+        person=person,
+    )
+
+
+def evaluations(session: Session, person: int, *, most: int = 5) -> Sequence[Any]:
+    """The person's newest evaluations, newest first."""
+    return rows(
+        session,
+        """
+        SELECT id, number, as_of, why, state, findings, probability, score, bucket, fit, engagement, reasons,
+               model_version, mapping_versions, policy_version, inputs_hash, desired,
+               data_until
+        FROM evaluation WHERE person_id = :person ORDER BY number DESC LIMIT :most
+        """,
+        person=person,
+        most=most,
+    )
+
+
+def entries(session: Session, person: int, *, most: int = 20) -> Sequence[Any]:
+    """Outbox entries of the person's records with their deliveries, newest first."""
+    return rows(
+        session,
+        """
+        SELECT outbox.id, outbox.record_id, outbox.kind, outbox.why, outbox.number, outbox.state, outbox.attempts,
+               outbox.family, outbox.code, outbox.field, outbox.words, outbox.created_at, outbox.settled_at,
+               outbox.next_try, outbox.desired,
+               coalesce((SELECT jsonb_agg(jsonb_build_object('at', at, 'attempt', attempt, 'call', call_id,
+                         'sent', sent, 'result', result) ORDER BY id) FROM delivery WHERE outbox_id = outbox.id),
+                        '[]') AS deliveries
+        FROM outbox JOIN link ON link.record_id = outbox.record_id AND link.to_at IS NULL
+        WHERE link.person_id = :person ORDER BY outbox.id DESC LIMIT :most
+        """,
+        person=person,
+        most=most,
+    )
+
+
+def person(session: Session, person: int) -> Any:
+    """The person's own row, and whether they wait in the inbox."""
+    [row] = rows(
+        session,
+        """
+        SELECT person.id, person.created_at, person.erased_at, person.evaluation_number, person.evaluated_at,
+               person.evaluate_again_at, inbox.why AS waiting_why, inbox.since AS waiting_since
+        FROM person LEFT JOIN inbox ON inbox.person_id = person.id WHERE person.id = :person
+        """,
+        person=person,
+    )
+    return row
+
+
+def reckoning(session: Session, connection: int) -> Any:
+    """Counts that add up: every person record of a connection is scored, not scored, held, waiting or gone."""
+    [row] = rows(
+        session,
+        """
+        WITH each AS (
+            SELECT record.id, record.life, inbox.person_id IS NOT NULL AS waits,
+                   record.own_accepted ->> 'state' AS state,
+                   EXISTS (SELECT FROM outbox WHERE record_id = record.id AND outbox.state IN ('waiting', 'in_flight'))
+                       AS under_way,
+                   EXISTS (SELECT FROM outbox WHERE record_id = record.id AND outbox.state IN ('held', 'dead')
+                           AND NOT EXISTS (SELECT FROM outbox AS later WHERE later.record_id = outbox.record_id
+                                           AND later.id > outbox.id)) AS held
+            FROM record LEFT JOIN link ON link.record_id = record.id AND link.to_at IS NULL
+                 LEFT JOIN inbox ON inbox.person_id = link.person_id
+            WHERE record.connection_id = :connection AND record.role = 'person'
+        ), sorted AS (
+            SELECT CASE WHEN life <> 'open' THEN 'gone' WHEN waits OR under_way THEN 'waiting' WHEN held THEN 'held'
+                        WHEN state IS NULL THEN 'untouched' WHEN state = 'scored' THEN 'scored'
+                        ELSE 'not scored' END AS fate, CASE WHEN life = 'open' THEN state ELSE life END AS reason
+            FROM each
+        )
+        SELECT (SELECT count(*) FROM sorted) AS records,
+               (SELECT jsonb_object_agg(fate, n) FROM (SELECT fate, count(*) AS n FROM sorted GROUP BY 1) AS f)
+                   AS fates,
+               (SELECT jsonb_object_agg(coalesce(reason, ''), n) FROM (
+                    SELECT reason, count(*) AS n FROM sorted WHERE fate IN ('not scored', 'gone') GROUP BY 1) AS r)
+                   AS reasons
+        """,
+        connection=connection,
+    )
+    return row
+
+
+def budgets(session: Session, connection: int) -> Sequence[Any]:
+    """The budget rows of a connection."""
+    return rows(
+        session,
+        "SELECT span, taken, allowed, seen_used, resets_at FROM budget WHERE connection_id = :connection ORDER BY span",
+        connection=connection,
+    )

@@ -1,0 +1,79 @@
+"""The inbox: several changes wait as one, each person is claimed by one worker."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from crm_sync.store import inbox
+from crm_sync.store.inbox import Priority
+from tests.rows import NOW, a_connection, linked_people
+
+SPAN = timedelta(minutes=5)
+
+
+@pytest.fixture
+def people(transaction, keys):
+    with transaction() as session:
+        org = a_connection(session, keys)
+        return sorted(linked_people(session, org, keys, {f"00Q{n}": f"p{n}@acme.eu" for n in range(40)}).values())
+
+
+def waits(transaction, people, why="change", priority=Priority.CHANGE, now=NOW):
+    with transaction() as session:
+        inbox.add(session, people, why=why, priority=priority, now=now)
+
+
+def claim(transaction, now=NOW, most=200):
+    with transaction() as session:
+        return inbox.claim(session, now, most=most, span=SPAN)
+
+
+def test_given_three_changes_of_one_person_when_claimed_then_they_are_one_evaluation(transaction, people):
+    for _ in range(3):
+        waits(transaction, people[:1])
+
+    assert list(claim(transaction).numbers) == people[:1]
+
+
+def test_given_a_fresh_lead_behind_a_storm_when_claimed_then_the_fresh_lead_goes_first(transaction, people):
+    waits(transaction, people[1:], why="backfill", priority=Priority.BACKFILL)
+    waits(transaction, people[:1], priority=Priority.FRESH, now=NOW + timedelta(seconds=1))
+
+    assert list(claim(transaction, NOW + timedelta(seconds=2), most=1).numbers) == people[:1]
+
+
+def test_given_four_workers_when_they_claim_at_once_then_nobody_is_claimed_twice(transaction, people):
+    waits(transaction, people)
+
+    with ThreadPoolExecutor(4) as pool:
+        claims = list(pool.map(lambda _: claim(transaction, most=15), range(4)))
+
+    claimed = [person for each in claims for person in each.numbers]
+    assert sorted(claimed) == people
+
+
+def test_given_a_change_that_arrives_while_claimed_when_settled_then_the_person_waits_again(transaction, people):
+    waits(transaction, people[:2])
+    held = claim(transaction)
+    waits(transaction, people[:1])
+
+    with transaction() as session:
+        inbox.settle(session, held)
+
+    assert list(claim(transaction).numbers) == people[:1]
+
+
+def test_given_a_worker_that_died_when_its_claim_lapses_then_another_takes_the_person_with_a_higher_number(
+    transaction, people
+):
+    waits(transaction, people[:1])
+    died = claim(transaction)
+
+    taken = claim(transaction, NOW + SPAN + timedelta(seconds=1))
+
+    assert taken.numbers[people[0]] > died.numbers[people[0]]
+    with pytest.raises(inbox.ClaimLapsedError), transaction() as session:
+        inbox.settle(session, died)
