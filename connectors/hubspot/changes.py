@@ -37,6 +37,7 @@ from crm_sync.errors import ConfigError, TransientError
 
 OVERLAP = timedelta(seconds=15)
 SWEPT = timedelta(hours=1)
+REST_OF_A_SECOND = timedelta(milliseconds=999)  # the CRM tells its clock in whole seconds, and stamps in milliseconds
 SEARCH_PAGE = 200
 LIST_PAGE = 100
 OWNER_PAGE = 100
@@ -88,6 +89,11 @@ class Window:
     def cursor(self) -> Cursor:
         end = iso(self.end) if self.end else None
         return Cursor({"walk": "search", "start": iso(self.start), "end": end, "after_id": self.after_id})
+
+    @property
+    def complete_until(self) -> datetime | None:
+        """What the CRM's clock said when `end` was set."""
+        return self.end.replace(microsecond=0) if self.end else None
 
     def next_poll(self, overlap: timedelta) -> Window:
         """The window after this one. It never starts before this one did, whatever the CRM's clock says."""
@@ -198,7 +204,7 @@ class Follower:
             records=records,
             next_cursor=(window.next_poll(overlap) if done else window).cursor(),
             more=page.more,
-            complete_until=window.end if done else None,
+            complete_until=window.complete_until if done else None,
         )
 
     def _search_page(self, object: str, window: Window, names: Sequence[str], page: Page) -> Window:
@@ -220,7 +226,7 @@ class Follower:
         rows, total = rows_of(told), told["total"]
         page.rows += rows
         page.more = bool(_after(told)) or total > len(rows)
-        end = window.end or max(window.start, answer.began or self._session.now())
+        end = window.end or max(window.start, (answer.began or self._session.now()) + REST_OF_A_SECOND)
         after_id = str(max((int(row["id"]) for row in rows), default=int(window.after_id)))
         return Window(start=window.start, end=end, after_id=after_id)
 

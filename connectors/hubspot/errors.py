@@ -251,12 +251,6 @@ def error_of(refusal: Refusal, *, now: datetime, midnight: datetime | None) -> C
     )
 
 
-def spends_the_day(refusal: Refusal) -> bool:
-    """Whether the allowance of the day is used up; it starts again at the account's midnight."""
-    complaint = complaints(refusal.body)[0]
-    return kind_of(refusal.status, refusal.body, complaint).wait is Wait.UNTIL_MIDNIGHT
-
-
 def advised(headers: Mapping[str, str], now: datetime) -> datetime | None:
     """The moment that `Retry-After` names, in seconds or as a date; None where it is absent or makes no sense."""
     text = (headers.get("Retry-After") or "").strip()

@@ -18,7 +18,7 @@ import orjson
 import tenacity
 from hubspot import HubSpot
 
-from connectors.hubspot.errors import Refusal, error_of, spends_the_day
+from connectors.hubspot.errors import Refusal, error_of
 from connectors.hubspot.transport import Answer, Transport
 from crm_sync.errors import AuthError, ConfigError, CrmSyncError, TransientError
 from crm_sync.ports import Meter, SaveCredentials
@@ -134,15 +134,13 @@ class Session:
         return self._signed_in(lambda: self._through_client(method, *args, **options))
 
     def error(self, refusal: Refusal) -> CrmSyncError:
-        """The refusal as one of the six families. A spent day ends at the account's midnight: its zone is needed."""
-        if not self.time_zone and spends_the_day(refusal):
-            self._learn_time_zone()
+        """The refusal as one of the six families."""
         error = error_of(refusal, now=self.now(), midnight=self.midnight())
         error.__cause__ = refusal
         return error
 
     def midnight(self) -> datetime | None:
-        """When the daily allowance starts again, None until `time_zone` has been learned from the account."""
+        """When the daily allowance starts again, None until `account` has told the time zone."""
         if not self.time_zone:
             return None
         here = self.now().astimezone(ZoneInfo(self.time_zone))
@@ -155,19 +153,9 @@ class Session:
         Source: HubSpot account information API.
         """
         told, answer = self.ask_path("GET", "/account-info/v3/details")
-        self._keep_time_zone(told)
-        return told, answer
-
-    def _learn_time_zone(self) -> None:
-        try:
-            self._keep_time_zone(self._plain("GET", "/account-info/v3/details", None).json())
-        except (Refusal, CrmSyncError):
-            return  # the spent allowance may cover this call as well; without a zone we ask again in an hour
-
-    def _keep_time_zone(self, account: Mapping[str, Any]) -> None:
-        zone = str(account.get("timeZone") or "")
         with suppress(ValueError, ZoneInfoNotFoundError):  # an unknown zone leaves the midnight unknown
-            self.time_zone = ZoneInfo(zone).key
+            self.time_zone = ZoneInfo(str(told.get("timeZone") or "")).key
+        return told, answer
 
     def token_info(self) -> dict[str, Any]:
         """Whose token this is: app, user and scopes, in one spelling for both methods.

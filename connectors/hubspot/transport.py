@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import urllib3
@@ -36,8 +37,8 @@ NEVER_SENT = (ConnectTimeoutError, NameResolutionError, NewConnectionError, Prox
 class Answer:
     """A 2xx answer, read to its end, in the shape that the generated client takes from urllib3.
 
-    `began` is the CRM's clock when the call began: its Date header less the time that the call took. What was
-    committed before that moment is in the answer.
+    `began` is the CRM's clock when the call began: its Date header, which is in whole seconds, less the whole seconds
+    that the call took. What was committed before that moment is in the answer.
     """
 
     status: int
@@ -63,7 +64,7 @@ class Answer:
 
     @property
     def began(self) -> datetime | None:
-        return self.clock - self.took if self.clock else None
+        return self.clock - timedelta(seconds=int(self.took.total_seconds())) if self.clock else None
 
     @property
     def correlation_id(self) -> str:
@@ -131,7 +132,7 @@ class Transport:
                 **({"encode_multipart": encode_multipart} if fields and method == "POST" else {}),
             )
         except (HTTPError, OSError) as cause:
-            raise _unreached(cause) from cause
+            raise _unreached(cause, url) from cause
         for usage in usages(response.headers, self.midnight()):
             self._meter.seen(usage)
         if response.status in (301, 302, 303, 307, 308):
@@ -175,8 +176,9 @@ def _window(url: str) -> str:
     return "sign_in" if "/oauth/" in path and path.endswith("/token") else "burst"
 
 
-def _unreached(cause: Exception) -> TransientError:
-    sent = not isinstance(cause, NEVER_SENT)
-    if not sent:
-        return TransientError("HubSpot can't be reached.", code=type(cause).__name__, sent=False)
-    return TransientError("HubSpot didn't answer, or the connection broke.", code=type(cause).__name__, sent=True)
+def _unreached(cause: Exception, url: str) -> TransientError:
+    code = type(cause).__name__
+    if isinstance(cause, NEVER_SENT):
+        host = urlsplit(url).hostname
+        return TransientError(f"HubSpot can't be reached at {host}.", code=code, sent=False)
+    return TransientError("HubSpot didn't answer, or the connection broke.", code=code)

@@ -185,10 +185,13 @@ def _boolean(text: str) -> Value:
 
 
 def _datetime(text: str) -> Value:
-    if text.endswith("Z") and text[10:11] == "T":
-        return text
-    at = moment(text)
-    return iso(at) if at else None
+    """One spelling for one moment: HubSpot writes a fraction of no or three digits as it pleases."""
+    if not (text.endswith("Z") and text[10:11] == "T"):
+        at = moment(text)
+        if at is None:
+            return None
+        text = iso(at)
+    return text[:-5] + "Z" if text.endswith(".000Z") else text
 
 
 def _date(text: str) -> Value:

@@ -163,19 +163,28 @@ def test_every_call_is_taken_from_its_own_window_and_headers_are_told_on() -> No
         assert told[-1] == datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 
 
-def test_given_a_spent_day_when_limited_then_the_wait_ends_at_the_midnight_of_the_account() -> None:
+def test_given_a_spent_day_when_limited_then_the_wait_ends_at_the_midnight_of_a_known_account() -> None:
     def script(asked: Asked) -> Any:
         if asked.path.startswith("/account-info"):
             return 200, ACCOUNT
+        if asked.path.endswith("access-token-info"):
+            return 200, {"appId": 1}
         return 429, {"message": "You have reached your daily limit.", "category": "RATE_LIMITS"}
 
     with ScriptedPortal(script) as portal:
-        connector = portal.connect()
+        strange, known = portal.connect(), portal.connect()
+        known.identity()
+        asked = len(portal.asked)
 
-        with pytest.raises(RateLimitedError) as limited:
-            connector.catalogue("contacts")
+        for connector, retry_at in (
+            (known, datetime(2026, 11, 23, 5, 0, tzinfo=UTC)),
+            (strange, NOW + timedelta(hours=1)),
+        ):
+            with pytest.raises(RateLimitedError) as limited:
+                connector.catalogue("contacts")
+            assert limited.value.retry_at == retry_at
 
-        assert limited.value.retry_at == datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+        assert len(portal.asked) == asked + 2
 
 
 @pytest.mark.parametrize(
