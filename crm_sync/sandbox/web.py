@@ -53,6 +53,7 @@ class LiveServer:
             log_level="warning",
             access_log=False,
             server_header=False,
+            date_header=False,  # an answer carries the time of the sandbox clock, which the app knows
             timeout_graceful_shutdown=1,
             ssl_certfile=certificate,
             ssl_keyfile=str(key) if key else None,
