@@ -23,6 +23,7 @@ from tests.factories import (
     NOW,
     POLICY,
     a_batch,
+    a_mixed_batch,
     a_person,
     a_policy,
     a_record,
@@ -101,20 +102,6 @@ def test_given_nobody_when_evaluated_then_the_frame_has_all_columns_and_no_row()
     assert decide(a_person()).columns == list(OUTPUT)
 
 
-def a_mixed_batch() -> Batch:
-    done = [
-        an_activity(kind, occurred_at=ago(days=at))
-        for kind in ("form", "email_in", "call", "meeting", "visit")
-        for at in (0.1, 0.3, 2.7, 11.3, 45.1)
-    ]
-    return a_batch(
-        a_person(person_id=501, records=[a_record(connection_id=n, title=f"Head of {n}") for n in (1, 2, 3)]),
-        a_person(person_id=502, activities=done, previous={"last_bucket": "B", "last_score": 55}),
-        a_person(person_id=503, country="Germany"),
-        a_person(person_id=504, activities=done[::3], email=None, title="VP Sales"),
-    )
-
-
 MIXED = a_mixed_batch()
 
 
@@ -150,8 +137,8 @@ def test_given_a_person_alone_or_among_others_when_evaluated_then_the_bytes_are_
 
 def test_given_another_process_and_more_threads_when_evaluated_then_the_bytes_are_the_same() -> None:
     script = (
-        "from tests.domain.test_evaluations import *;"
-        "print(evaluate(MIXED, policy=POLICY, scorer=None, now=NOW).drop('as_of').write_json())"
+        "from tests.factories import NOW, POLICY, a_mixed_batch, evaluate;"
+        "print(evaluate(a_mixed_batch(), policy=POLICY, scorer=None, now=NOW).drop('as_of').write_json())"
     )
 
     answers = {
@@ -166,7 +153,6 @@ def test_given_another_process_and_more_threads_when_evaluated_then_the_bytes_ar
         for threads in ("1", "4")
     }
 
-    # The factories number their records anew in each process, so both begin at the same number.
     assert len(answers) == 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_sync.domain.evaluations import people_of
@@ -51,6 +51,7 @@ def test_what_counts(activity: dict[str, Any], feature: str, seen: int) -> None:
     assert features_at(NOW, activities=[activity])[feature].item() == seen
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_sync.domain.policies import Buckets
@@ -44,6 +44,7 @@ def test_bucket_of_a_score(score: int | None, last: str | None, now: str | None)
     assert bucket_of(score, last) == now
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(57, 62), min_size=2, max_size=20))
 def test_given_a_score_that_trembles_around_an_edge_when_evaluated_often_then_the_bucket_changes_once(
     scores: list[int],
