@@ -119,6 +119,21 @@ def a_batch(*people: Person) -> Batch:
     )
 
 
+def a_mixed_batch() -> Batch:
+    """Four people unlike each other: in three CRM records, hot, silent about consent, and without an address."""
+    done = [
+        an_activity(kind, occurred_at=ago(days=at))
+        for kind in ("form", "email_in", "call", "meeting", "visit")
+        for at in (0.1, 0.3, 2.7, 11.3, 45.1)
+    ]
+    return a_batch(
+        a_person(person_id=501, records=[a_record(connection_id=n, title=f"Head of {n}") for n in (1, 2, 3)]),
+        a_person(person_id=502, activities=done, previous={"last_bucket": "B", "last_score": 55}),
+        a_person(person_id=503, country="Germany"),
+        a_person(person_id=504, activities=done[::3], email=None, title="VP Sales"),
+    )
+
+
 def _type_of(name: str, records: Sequence[Mapping[str, Any]]) -> pl.DataType:
     words = any(isinstance(row.get(name), str) for row in records)
     return pl.String() if words else pl.Float64()
