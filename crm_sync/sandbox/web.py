@@ -41,7 +41,11 @@ class LiveServer:
         # asyncio turns Nagle's delay off only where the protocol is named; else each answer waits 40 ms for an ACK.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((host, port))
+        try:
+            self._socket.bind((host, port))
+        except OSError:
+            self._socket.close()
+            raise
         self.port = int(self._socket.getsockname()[1])
         scheme = "https" if certificate else "http"
         self.url = f"{scheme}://{host}:{self.port}"
