@@ -45,6 +45,19 @@ def client(connection: dict[str, Any], request: pytest.FixtureRequest) -> Iterat
         yield found
 
 
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[dict[str, Any]]:
+    """One sandbox for all tests that only hear it say no."""
+    with running(Sandbox(), Options()) as found:
+        yield found
+
+
+@pytest.fixture(params=CRMS)
+def refusing(lasting: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[SandboxClient]:
+    with SandboxClient(lasting[request.param]["url"]) as found:
+        yield found
+
+
 def started(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
@@ -169,13 +182,13 @@ def test_the_clock_moves_stops_and_goes_on_for_both_crms(connection, sandbox):
         {"freeze": "x"},
     ],
 )
-def test_a_clock_is_not_moved_by_nonsense(client, wish):
-    before = client.now()
+def test_a_clock_is_not_moved_by_nonsense(refusing, wish):
+    before = refusing.now()
 
     with pytest.raises(SandboxRefusal):
-        client._ask("POST", "clock", json=wish)
+        refusing._ask("POST", "clock", json=wish)
 
-    assert client.now() - before < timedelta(seconds=30)
+    assert refusing.now() - before < timedelta(seconds=30)
 
 
 def test_actions_are_done_one_by_one_or_as_a_list(connection, sandbox):
@@ -197,9 +210,9 @@ def test_actions_are_done_one_by_one_or_as_a_list(connection, sandbox):
         pytest.param({"do": "edit"}, id="incomplete"),
     ],
 )
-def test_an_action_that_makes_no_sense_is_refused_with_a_sentence(client, action):
+def test_an_action_that_makes_no_sense_is_refused_with_a_sentence(refusing, action):
     with pytest.raises(SandboxRefusal, match="action"):
-        client.act(action)
+        refusing.act(action)
 
 
 def test_planned_faults_meet_clients_of_their_own_crm_until_cleared(connection):
@@ -218,11 +231,11 @@ def test_planned_faults_meet_clients_of_their_own_crm_until_cleared(connection):
         assert requests.get(f"{urls['salesforce']}/services/data", timeout=5).status_code == 200
 
 
-def test_a_plan_or_fault_that_is_not_there_is_refused(client):
+def test_a_plan_or_fault_that_is_not_there_is_refused(refusing):
     with pytest.raises(SandboxRefusal, match="There is no plan hurricane"):
-        client.faults("hurricane")
+        refusing.faults("hurricane")
     with pytest.raises(SandboxRefusal, match="not a regular expression"):
-        client.faults({"do": "reset", "path": "("})
+        refusing.faults({"do": "reset", "path": "("})
 
 
 def test_seeds_are_taken_block_by_block(connection, sandbox):

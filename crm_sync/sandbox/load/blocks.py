@@ -149,6 +149,7 @@ class _SalesforceBlocks(_Blocks):
             "LastName": person.key,
             "Company": "[not provided]",
             "Status": LOST if person.lost else OPEN,
+            "IsConverted": False,
             **self._constants(person),
             **self._values(person),
             "Id": self._id("Lead", person.number),
