@@ -128,8 +128,9 @@ def test_given_a_row_seen_three_seconds_late_when_polled_then_the_overlap_meets_
     [person] = world.add_people(1)
     cursor = at_rest(world)
     world.hide(person, seconds=3)
+    world.clock.advance(timedelta(seconds=2))
     first = walk(world, cursor)
-    world.clock.advance(timedelta(seconds=4))
+    world.clock.advance(timedelta(seconds=2))
 
     second = walk(world, first[-1].next_cursor)
 
