@@ -304,7 +304,7 @@ class Follower:
             return RecordBatch(object=object)
         lacking = [name for name in fields if name not in rows[0].get("properties", {})]
         if lacking:
-            self._catalogues.require(object, lacking)
+            self._catalogues.explain_absence(object, lacking)
         return RowReader(object, fields, self._catalogues.of(object)).batch(rows)
 
     def _clock(self, answer: Answer) -> datetime:

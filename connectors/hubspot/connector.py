@@ -9,7 +9,6 @@ from connectors.hubspot import changes, fields, permissions, reads, writes
 from connectors.hubspot.changes import FEEDS, Follower
 from connectors.hubspot.fields import Catalogues
 from connectors.hubspot.session import HoldCredentials, Session
-from connectors.hubspot.wire import RowReader, asked_of
 from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
 from crm_sync.domain.fields import Catalogue, OwnField
 from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch
@@ -74,11 +73,7 @@ class HubSpotConnector(Connector):
         return changes.sweep_from(feed, since)
 
     def read(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> RecordBatch:
-        if not ids:
-            return RecordBatch(object=object)
-        self._catalogues.require(object, fields)
-        reader = RowReader(object, fields, self._catalogues.of(object))
-        return reads.read(self._session, reader, ids, asked_of(object, fields))
+        return reads.read(self._session, self._catalogues, object, ids, fields)
 
     def write(self, writes_: Sequence[Write]) -> list[Outcome]:
         return writes.write(self._session, self._catalogues, writes_)

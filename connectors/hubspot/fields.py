@@ -51,6 +51,7 @@ class Catalogues:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._kept: dict[str, tuple[datetime, Catalogue]] = {}
+        self._left_out: dict[str, set[str]] = {}
 
     def of(self, object: str) -> Catalogue:
         kept = self._kept.get(object)
@@ -68,16 +69,30 @@ class Catalogues:
         """The catalogue as it is now: one call (none for owners)."""
         found = OWNERS if object == "owners" else catalogue(properties(self._session, object))
         self._kept[object] = (self._session.now(), found)
+        self._left_out[object] = set()
         return found
 
-    def require(self, object: str, fields: Iterable[str]) -> None:
+    def require(self, object: str, fields: Sequence[str]) -> None:
         """Raise ConfigError naming those of `fields` that the portal doesn't have.
 
         HubSpot itself leaves an unknown property out without a word, on lists and searches alike.
         """
-        if not self._missing(self.of(object), fields):
+        if self._missing(self.of(object), fields):
+            self._refuse_missing(object, self._missing(self.read(object), fields))
+
+    def explain_absence(self, object: str, fields: Sequence[str]) -> None:
+        """Rows came without these: raise ConfigError naming those that the portal doesn't have any more.
+
+        What it does have, and leaves out for another reason, is not looked up again until the next hour.
+        """
+        left_out = self._left_out.get(object, set())
+        if set(fields) <= left_out:
             return
-        missing = self._missing(self.read(object), fields)
+        self._refuse_missing(object, self._missing(self.read(object), fields))
+        self._left_out[object] = left_out | set(fields)
+
+    @staticmethod
+    def _refuse_missing(object: str, missing: Sequence[str]) -> None:
         if missing:
             names = ", ".join(missing)
             raise ConfigError(

@@ -57,11 +57,13 @@ def moment(text: object) -> datetime | None:
     if not isinstance(text, str) or not text:
         return None
     try:
-        if _EPOCH_MS.fullmatch(text):
+        if text[4:5] != "-" and _EPOCH_MS.fullmatch(text):
             return datetime.fromtimestamp(float(text) / 1000, UTC)
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         return None
+    if found.tzinfo is UTC:
+        return found
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -19,6 +19,7 @@ from connectors.hubspot.fields import Catalogues
 from connectors.hubspot.session import Session
 from connectors.hubspot.transport import Answer as HttpAnswer
 from connectors.hubspot.wire import moment, value_text
+from crm_sync.domain.fields import Catalogue, CatalogueField, FieldType
 from crm_sync.domain.writes import Answer, Outcome, Write
 from crm_sync.errors import CrmSyncError, Family, RateLimitedError, TransientError
 
@@ -50,7 +51,7 @@ class Run:
     def __init__(self, session: Session, catalogues: Catalogues) -> None:
         self._session = session
         self._catalogues = catalogues
-        self._options: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._definitions: dict[str, Catalogue] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.stopped: CrmSyncError | None = None
 
@@ -143,18 +144,21 @@ class Run:
         return carriers
 
     def _is_bad_anywhere(self, object: str, complaint: Complaint, value: str) -> bool:
-        if not complaint.field:
-            return False
         if complaint.code != "INVALID_OPTION":
-            return True
-        named = (object, complaint.field)
-        if named not in self._options:
+            return bool(complaint.field)
+        field = self._definition(object, complaint.field)
+        if field is None:
+            return False
+        return field.type is FieldType.REFERENCE or (bool(field.options) and value not in field.options)
+
+    def _definition(self, object: str, name: str) -> CatalogueField | None:
+        """The property as it is now. Without one, the records are looked for by halves."""
+        if object not in self._definitions:
             try:
-                field = self._catalogues.read(object).get(complaint.field)
+                self._definitions[object] = self._catalogues.read(object)
             except CrmSyncError:
-                return False  # then the records are looked for by halves, which meets the same trouble if it stays
-            self._options[named] = field.options if field else ()
-        return value not in self._options[named]
+                return None
+        return self._definitions[object].get(name)
 
     def _settle(self, inputs: Sequence[Input], answer: HttpAnswer) -> None:
         """Match what came back, record by record: a 2xx may carry errors, or too few results and no error at all."""

@@ -30,6 +30,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -177,8 +178,8 @@ def _ensure(data: DataFolder, *, durable: bool, report: Report) -> Servers:
         while (lock := locks.try_take(data.supervisor_lock)) is None:
             if data.supervisor():
                 unseen_since = time.monotonic()
-                if data.running():
-                    return _adopt(data, durable=durable)
+                if data.running() and _may_adopt(data, durable=durable):
+                    return _servers(data)
             _wait_for_sight(data, unseen_since)
         try:
             data.check(who)
@@ -193,15 +194,22 @@ def _ensure(data: DataFolder, *, durable: bool, report: Report) -> Servers:
         os.close(start_lock)
 
 
-def _adopt(data: DataFolder, *, durable: bool) -> Servers:
+def _may_adopt(data: DataFolder, *, durable: bool) -> bool:
+    """Whether the servers that are said to run do answer. Raises ConfigError where we can't use them."""
     if durable and not data.running().get("durable"):
         raise ConfigError(f"The servers over {data.path} were started for tests, without fsync: stop them first.")
-    if not Path(data.running().get("sockets", "")).is_dir():
+    sockets = Path(data.running().get("sockets", ""))
+    if not sockets.is_dir():
         raise ConfigError(
             f"The servers over {data.path} run, but their sockets can't be seen from here (a private /tmp?): "
             "start crm-sync where they were started, or stop them first."
         )
-    return _servers(data)
+    return all(_answers(sockets / name) for name in (f".s.PGSQL.{PORT}", SOCKET))
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def _wait_for_sight(data: DataFolder, since: float) -> None:

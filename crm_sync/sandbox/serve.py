@@ -152,7 +152,7 @@ def _certificate(options: Options, stack: ExitStack) -> Certificate | None:
 
 def _connection(sandbox: Sandbox, urls: Mapping[str, str], certificate: Certificate | None) -> dict[str, Any]:
     credentials: dict[str, dict[str, Any]] = {
-        "salesforce": sandbox.org.credentials(),
+        "salesforce": _salesforce_credentials(sandbox.org),
         "hubspot": {
             "access_token": PRIVATE_APP_KEY,
             "client_id": CLIENT_ID,
@@ -168,6 +168,22 @@ def _connection(sandbox: Sandbox, urls: Mapping[str, str], certificate: Certific
             for crm in CRMS
         },
         "population": sandbox.population,
+    }
+
+
+def _salesforce_credentials(org: SalesforceOrg) -> dict[str, Any]:
+    """Named after the arguments of simple-salesforce; the integration user's own, then those of two others."""
+    known = org.credentials
+    users = {
+        name: {"username": login.username, "password": login.password, "security_token": login.token}
+        for name, login in (("integration", known.integration), ("admin", known.admin), ("limited", known.limited))
+    }
+    return {
+        "consumer_key": known.consumer_key,
+        "consumer_secret": known.consumer_secret,
+        "domain": org.my_domain.removesuffix(".salesforce.com"),
+        **users.pop("integration"),
+        **users,
     }
 
 

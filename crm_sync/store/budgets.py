@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -12,6 +13,9 @@ from crm_sync.domain.connections import Connection, ConnectionId
 from crm_sync.errors import RateLimitedError
 from crm_sync.ports import Usage
 from crm_sync.store.engine import Transaction, rows, run
+
+PATIENCE = timedelta(seconds=25)
+"""How long a call waits for its turn in a short window, before its worker turns to something else."""
 
 
 def _take(session: Session, connection: ConnectionId, span: Span, calls: int, now: datetime) -> datetime | None:
@@ -99,12 +103,18 @@ class ConnectionMeter:
             self._left[span.name] = (left - calls, ends)
 
     def _block(self, span: Span, calls: int) -> tuple[int, datetime]:
-        now = self._now()
-        with self._transaction() as session:
-            for size in {max(span.block, calls): None, calls: None}:
-                if ends := _take(session, self._connection.id, span, size, now):
-                    return size, ends
-            free = max(_free_at(session, self._connection.id, span), now + timedelta(milliseconds=50))
+        """A block of a window, waited for where the window is short: seconds are ours, minutes are the rows'."""
+        give_up = self._now() + PATIENCE
+        while True:
+            now = self._now()
+            with self._transaction() as session:
+                for size in sorted({max(span.block, calls), calls}, reverse=True):
+                    if ends := _take(session, self._connection.id, span, size, now):
+                        return size, ends
+                free = max(_free_at(session, self._connection.id, span), now + timedelta(milliseconds=20))
+            if free > give_up:
+                break
+            time.sleep((free - now).total_seconds())
         raise RateLimitedError(
             f"our share of the {span.name} allowance of connection {self._connection.name!r} is used up", retry_at=free
         )

@@ -83,18 +83,26 @@ def _near(session: Session, realm: str, records: Sequence[int], digests: Sequenc
         session,
         """
         WITH sharing AS (
-            SELECT record_id FROM record_key WHERE realm = :realm AND value = ANY(CAST(:digests AS bytea[]))
+            SELECT shared.record_id FROM unnest(CAST(:digests AS bytea[])) AS digest (value)
+            CROSS JOIN LATERAL (
+                SELECT record_id FROM record_key
+                WHERE realm = :realm AND kind IN ('email', 'salesforce', 'hubspot') AND value = digest.value OFFSET 0
+            ) AS shared
             UNION SELECT unnest(CAST(:records AS bigint[]))
         ), holders AS (
-            SELECT DISTINCT person_id FROM link JOIN sharing USING (record_id) WHERE to_at IS NULL
+            SELECT DISTINCT link.person_id FROM sharing CROSS JOIN LATERAL (
+                SELECT person_id FROM link WHERE record_id = sharing.record_id AND to_at IS NULL OFFSET 0
+            ) AS link
         ), members AS (
             SELECT record_id FROM sharing
-            UNION SELECT record_id FROM link JOIN holders USING (person_id) WHERE to_at IS NULL
+            UNION SELECT link.record_id FROM holders CROSS JOIN LATERAL (
+                SELECT record_id FROM link WHERE person_id = holders.person_id AND to_at IS NULL OFFSET 0
+            ) AS link
         )
-        SELECT members.record_id, link.person_id, array_agg(record_key.value) AS found
-        FROM members JOIN record_key ON record_key.record_id = members.record_id
-             LEFT JOIN link ON link.record_id = members.record_id AND link.to_at IS NULL
-        GROUP BY 1, 2
+        SELECT members.record_id,
+               (SELECT person_id FROM link WHERE record_id = members.record_id AND to_at IS NULL) AS person_id,
+               (SELECT array_agg(value) FROM record_key WHERE record_id = members.record_id) AS found
+        FROM members
         """,
         realm=realm,
         records=list(records),
@@ -102,7 +110,7 @@ def _near(session: Session, realm: str, records: Sequence[int], digests: Sequenc
     )
     return [
         Recognised(
-            record_id=row.record_id, person_id=row.person_id, keys=frozenset(bytes(value) for value in row.found)
+            record_id=row.record_id, person_id=row.person_id, keys=frozenset(bytes(value) for value in row.found or ())
         )
         for row in found
     ]

@@ -192,16 +192,27 @@ def people_tied_to(session: Session, connection: ConnectionId, object: str, ids:
         session,
         """
         WITH near AS (
-            SELECT to_object AS object, to_id AS crm_id FROM tie
-            WHERE connection_id = :connection AND object = :object AND crm_id = ANY(CAST(:ids AS text[]))
+            SELECT tie.to_object AS object, tie.to_id AS crm_id FROM unnest(CAST(:ids AS text[])) AS shown (id)
+            CROSS JOIN LATERAL (
+                SELECT to_object, to_id FROM tie
+                WHERE connection_id = :connection AND object = :object AND crm_id = shown.id OFFSET 0
+            ) AS tie
             UNION
-            SELECT object, crm_id FROM tie
-            WHERE connection_id = :connection AND to_object = :object AND to_id = ANY(CAST(:ids AS text[]))
+            SELECT tie.object, tie.crm_id FROM unnest(CAST(:ids AS text[])) AS shown (id)
+            CROSS JOIN LATERAL (
+                SELECT object, crm_id FROM tie
+                WHERE connection_id = :connection AND to_object = :object AND to_id = shown.id OFFSET 0
+            ) AS tie
         )
         SELECT DISTINCT link.person_id
-        FROM near JOIN record ON record.connection_id = :connection AND record.object = near.object
-                             AND record.crm_id = near.crm_id AND record.role = 'person'
-             JOIN link ON link.record_id = record.id AND link.to_at IS NULL
+        FROM near CROSS JOIN LATERAL (
+            SELECT id FROM record
+            WHERE connection_id = :connection AND record.object = near.object AND record.crm_id = near.crm_id
+              AND role = 'person' OFFSET 0
+        ) AS record
+        CROSS JOIN LATERAL (
+            SELECT person_id FROM link WHERE record_id = record.id AND to_at IS NULL OFFSET 0
+        ) AS link
         """,
         connection=connection,
         object=object,

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -98,7 +99,9 @@ def data(template: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "-a", source, target], check=True)
+    # Most of a fresh cluster's 46 MB are zeros; only GNU's cp can leave them out.
+    sparse = ["--sparse=always"] if sys.platform == "linux" else []
+    subprocess.run(["cp", "-a", *sparse, source, target], check=True)
 
 
 @pytest.fixture
@@ -129,32 +132,36 @@ def kill(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-@pytest.fixture
-def as_nobody() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs a script as the user nobody; skips where this machine can't. Its `folder` is nobody's own, mode 0700."""
+@pytest.fixture(scope="session")
+def nobodys_place() -> Iterator[Path]:
+    """A folder that the user nobody can reach, with `own` that belongs to nobody; skips where we can't be nobody."""
     if not ROOT:
         pytest.skip("needs root, to become another user; the rest of this suite has run as an ordinary one")
     entry = pwd.getpwnam("nobody")
     place = Path(tempfile.mkdtemp(prefix="nobody-"))
     place.chmod(0o755)
-    own = place / "own"
-    own.mkdir(mode=0o700)
-    os.chown(own, entry.pw_uid, entry.pw_gid)
-    (place / "hold").mkdir()
-
-    def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [*_way(place / "hold"), sys.executable, "-c", script, *arguments]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, cwd="/", env={**environment, "FOLDER": str(own)}, capture_output=True, text=True)
-        for left in (place / "hold").iterdir():
-            left.rmdir()
-        return done
-
-    if (tried := run("import psycopg, crm_sync.embedded")).returncode:
+    (place / "own").mkdir(mode=0o700)
+    os.chown(place / "own", entry.pw_uid, entry.pw_gid)
+    try:
+        tried = run_as_nobody(place, "import psycopg, crm_sync.embedded")
+        if tried.returncode:
+            pytest.skip(f"this machine doesn't let root open a way to Python for nobody: {tried.stderr.strip()}")
+        yield place
+    finally:
         shutil.rmtree(place)
-        pytest.skip(f"this machine doesn't let root open a way to Python for nobody: {tried.stderr.strip()}")
-    yield run
-    shutil.rmtree(place)
+
+
+@pytest.fixture
+def as_nobody(nobodys_place: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a script as the user nobody, with FOLDER in its environment naming a folder of nobody's own."""
+    return partial(run_as_nobody, nobodys_place)
+
+
+def run_as_nobody(place: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), "FOLDER": str(place / "own")}
+    with tempfile.TemporaryDirectory(dir=place) as hold:
+        command = [*_way(Path(hold)), sys.executable, "-B", "-c", script, *arguments]
+        return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
 
 
 def _way(hold: Path) -> list[str]:

@@ -23,31 +23,12 @@ from .conftest import CHECKOUT, ROOT, copy_folder, value, within
 DEEP = "/".join("a quite long folder name" for _ in range(12))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("with blank", id="blank"),
-        pytest.param("""both ' and " and $HOME and %20 and \\ """, id="quotes"),
-        pytest.param("Köln 東京", id="non-ascii"),
-        pytest.param(DEEP, id="longer-than-200"),
-    ],
-)
-def test_any_path_serves(template, tmp_path, name):
-    folder = tmp_path / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    copy_folder(template, folder)
-
-    with embedded.running(folder, durable=False) as servers:
-        answer = value(servers.database_url, "SELECT 1")
-
-    assert answer == 1
-
-
-def test_given_a_path_with_everything_when_new_then_the_cluster_is_made(tmp_path):
-    folder = tmp_path / """Köln's "big" data""" / DEEP
+def test_given_a_path_with_blanks_quotes_and_other_letters_longer_than_200_then_it_serves(tmp_path):
+    folder = tmp_path / """Köln's "big" 東京 $HOME %20 \\ data""" / DEEP
 
     with embedded.running(folder, durable=False) as servers:
         assert value(servers.database_url, "SELECT 1") == 1
+    assert len(str(folder)) > 300
 
 
 def test_given_a_long_temporary_folder_then_the_sockets_have_a_short_path_all_the_same(data, tmp_path, monkeypatch):

@@ -26,11 +26,11 @@ folder = Path(os.environ["FOLDER"]) / "some data"
 holder = """
 import sys, time, pathlib
 from crm_sync import embedded
-embedded.start(pathlib.Path(sys.argv[1]))
+embedded.start(pathlib.Path(sys.argv[1]), durable=False)
 print(1, flush=True)
 time.sleep(600)
 """
-with embedded.running(folder) as servers:
+with embedded.running(folder, durable=False) as servers:
     with psycopg.connect(servers.database_url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     with Connection(servers.broker_url) as connection, connection.SimpleQueue("pull") as queue:
@@ -119,8 +119,8 @@ def test_given_root_started_it_when_the_servers_own_user_connects_then_peer_auth
     assert "Peer authentication failed" in done.stdout
 
 
-def test_given_a_folder_of_root_when_another_user_starts_it_then_the_sentence_says_so(data, as_nobody):
-    place = Path(as_nobody("import os; print(os.environ['FOLDER'])").stdout.strip()).parent / "of root"
+def test_given_a_folder_of_root_when_another_user_starts_it_then_the_sentence_says_so(nobodys_place, as_nobody):
+    place = nobodys_place / "of root"
     place.mkdir(mode=0o755)
 
     done = as_nobody(START, str(place / "data"))

@@ -77,12 +77,15 @@ class _Reading:
         self._problems = Problems()
         self._remarks: list[str] = []
         self._people: dict[str, Person] = {}
+        self._log: list[tuple[Line, datetime]] = []
 
     def history(self) -> History:
         lines = list(rows(self._data, self._loadfile.format, self._needed()))
         if not lines:
             raise LoadProblem(f"{self._data.name} has a header but no rows.")
         firsts = self._firsts(lines)
+        if self._loadfile.activities is not None:
+            self._log = self._timed(self._loadfile.activities, lines)
         self._problems.raise_if_any()
         self._created(firsts)
         self._problems.raise_if_any()
@@ -98,12 +101,10 @@ class _Reading:
         names += [loadfile.created.time.column] if loadfile.created.time else []
         names += [loadfile.created.sequence] if loadfile.created.sequence else []
         if loadfile.activities is not None and loadfile.activities.file is None:
-            names += _columns_of(loadfile.activities)
+            names += self._activity_columns(loadfile.activities)
         for outcome in (loadfile.converted, loadfile.lost):
             if outcome is not None and outcome.where == "records":
                 names += [c for c in (outcome.column, outcome.time and outcome.time.column) if c]
-            if outcome is not None and outcome.where == "activities" and outcome.column:
-                names.append(outcome.column)
         return names
 
     def _firsts(self, lines: Sequence[Line]) -> dict[str, Line]:
@@ -141,10 +142,11 @@ class _Reading:
         if created.first_activity:
             assert self._loadfile.activities is not None
             begun: dict[str, datetime] = {}
-            for line, at in self._timed(self._loadfile.activities):
+            for line, at in self._log:
                 key = line.cells[self._loadfile.activities.key]
                 begun[key] = min(at, begun.get(key, at))
-            return lambda key, line: begun.get(key) or self._wrong(line, self._loadfile.records.key, "has no activity")
+            # Every record of an event log has an event: the row that it is made from.
+            return lambda key, _: begun.get(key)
         assert created.start is not None
         assert created.end is not None
         start, span = created.start.astimezone(UTC), created.end - created.start
@@ -161,20 +163,26 @@ class _Reading:
                 self._wrong(line, column, f"{line.cells[column]!r} is no number to put records in order by")
         return sorted(numbers, key=lambda key: numbers[key])
 
-    def _timed(self, activities: Activities) -> Iterator[tuple[Line, datetime]]:
+    def _timed(self, activities: Activities, own: Sequence[Line]) -> list[tuple[Line, datetime]]:
         """Every row of the activity file with its time, whether or not it counts as an activity."""
         path = self._data if activities.file is None else self._beside(activities.file)
-        for line in rows(path, self._loadfile.format, _columns_of(activities)):
-            at = self._moment(line, activities.time, path.name)
-            if at is not None:
-                yield line, at
+        lines = (
+            own if activities.file is None else rows(path, self._loadfile.format, self._activity_columns(activities))
+        )
+        timed = ((line, self._moment(line, activities.time, path.name)) for line in lines)
+        return [(line, at) for line, at in timed if at is not None]
+
+    def _activity_columns(self, activities: Activities) -> list[str]:
+        outcomes = [self._loadfile.converted, self._loadfile.lost]
+        told = [o.column for o in outcomes if o is not None and o.where == "activities" and o.column]
+        return [*_columns_of(activities), *told]
 
     def _activities(self) -> None:
         activities = self._loadfile.activities
         if activities is None:
             return
         strangers = 0
-        for line, at in self._timed(activities):
+        for line, at in self._log:
             kind = activities.kind
             if activities.kind_column is not None:
                 kind = activities.kinds.get(line.cells[activities.kind_column])
@@ -187,7 +195,7 @@ class _Reading:
             subject = line.cells[activities.subject] if activities.subject else ""
             person.deeds.append(Deed(at=at, kind=kind, subject=subject))
         if strangers:
-            self._remarks.append(f"{strangers} activities are of nobody in {self._data.name} and were left out.")
+            self._remarks.append(f"Activities of nobody in {self._data.name}: {strangers}, left out.")
 
     def _outcome(self, which: str, outcome: Outcome | None, firsts: dict[str, Line]) -> None:
         if outcome is None:
@@ -203,9 +211,7 @@ class _Reading:
             for person in self._people.values():
                 person.lost = None if person.converted else person.lost
         if early:
-            self._remarks.append(
-                f"{early} records were {which} before they were made; the outcome was moved to that moment."
-            )
+            self._remarks.append(f"{which.capitalize()} before being made: {early}, moved to the moment of making.")
 
     def _happened(self, outcome: Outcome, firsts: dict[str, Line]) -> Iterator[tuple[str, datetime]]:
         def counts(line: Line) -> bool:
@@ -213,7 +219,7 @@ class _Reading:
 
         if outcome.where == "activities":
             assert self._loadfile.activities is not None
-            for line, at in self._timed(self._loadfile.activities):
+            for line, at in self._log:
                 key = line.cells[self._loadfile.activities.key]
                 if counts(line) and key in self._people:
                     yield key, at
@@ -224,14 +230,14 @@ class _Reading:
             found = self._other_rows(outcome)
         for key, line, file in found:
             if counts(line):
-                at = self._moment(line, outcome.time, file) if outcome.time else self._drawn(key, outcome)
-                if at is not None:
-                    yield key, at
+                ended = self._moment(line, outcome.time, file) if outcome.time else self._drawn(key, outcome)
+                if ended is not None:
+                    yield key, ended
 
     def _other_rows(self, outcome: Outcome) -> Iterator[tuple[str, Line, str]]:
         assert outcome.key is not None
         path = self._beside(outcome.where)
-        needed = [outcome.key, *filter(None, [outcome.column, outcome.time and outcome.time.column])]
+        needed = [c for c in (outcome.key, outcome.column, outcome.time and outcome.time.column) if c]
         for line in rows(path, self._loadfile.format, needed):
             key = line.cells[outcome.key]
             if key in self._people:

@@ -61,9 +61,8 @@ def rows(path: Path, format: Format, needed: Sequence[str]) -> Iterator[Line]:
             for number, cells in enumerate(filter(None, reader), start=1):
                 cells.append(str(number))
                 if len(cells) != len(header):
-                    raise LoadProblem(
-                        f"{path.name} line {reader.line_num}: {len(cells) - 1} cells where the header has {len(header) - 1}."
-                    )
+                    counts = f"{len(cells) - 1} cells where the header has {len(header) - 1}"
+                    raise LoadProblem(f"{path.name} line {reader.line_num}: {counts}.")
                 yield Line(reader.line_num, dict(zip(header, cells, strict=True)))
     except (OSError, EOFError) as error:
         raise LoadProblem(f"Can't read {path}: {getattr(error, 'strerror', None) or error}.") from error
