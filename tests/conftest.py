@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -25,6 +28,7 @@ from crm_sync.embedded import Servers
 from crm_sync.settings import Settings
 from crm_sync.store import schema
 from crm_sync.store.engine import Transaction, make_engine, transactions
+from tests.connectors.world import World
 
 SECRET_KEY = "a secret key that is only known to these tests"
 _MAKING_TEMPLATE = 7_700_100
@@ -120,6 +124,30 @@ def settings(database_url: str, broker_url: str, tmp_path: Path) -> Settings:
         poll_every=timedelta(seconds=60),
         clock_offset=timedelta(0),
     )
+
+
+@pytest.fixture
+def salesforce() -> Iterator[World]:
+    """A Salesforce org with nobody in it, behind HTTP."""
+    yield from _world("salesforce")
+
+
+@pytest.fixture
+def hubspot() -> Iterator[World]:
+    """A HubSpot portal with nobody in it, behind HTTP."""
+    yield from _world("hubspot")
+
+
+@pytest.fixture(params=["salesforce", "hubspot"])
+def crm(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each CRM in turn."""
+    yield from _world(request.param)
+
+
+def _world(name: str) -> Iterator[World]:
+    # Imported when it is used, so that a test of one CRM doesn't load the other.
+    with closing(cast(World, import_module(f"tests.connectors.{name}_world").open_world())) as world:
+        yield world
 
 
 def url_of(servers: Servers, database: str) -> str:

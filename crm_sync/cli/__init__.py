@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crm_sync import __version__
-from crm_sync.cli import audit, connections, database, dead_letters, explain, sandbox, status, up
+from crm_sync.cli import audit, connections, database, dead_letters, explain, mapping, policy, sandbox, status, up
 from crm_sync.cli.output import errors
 from crm_sync.errors import CrmSyncError
 
@@ -29,6 +29,8 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(database.app, name="database")
+app.add_typer(mapping.app, name="mapping")
+app.add_typer(policy.app, name="policy")
 
 
 @app.command()

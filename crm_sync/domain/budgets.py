@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 
 from crm_sync.domain.records import CrmKind
 
@@ -46,3 +47,17 @@ SPANS: dict[CrmKind, tuple[Span, ...]] = {
 def spans_of(kind: CrmKind, window: str) -> tuple[Span, ...]:
     """The allowances that one call counts against: its own window where there is one, and the day."""
     return tuple(span for span in SPANS[kind] if span.name in (window, "day"))
+
+
+RECORDS_A_CALL: dict[CrmKind, int] = {CrmKind.SALESFORCE: 1_000, CrmKind.HUBSPOT: 100}
+"""How many records one call reads again or writes (design, measures)."""
+
+
+def calls_to_push(kind: CrmKind, records: int) -> int:
+    """The calls that it takes to write `records` at most: once to read them again, once to write (law 13)."""
+    return 2 * ceil(records / RECORDS_A_CALL[kind])
+
+
+def time_for(kind: CrmKind, calls: int) -> timedelta:
+    """How long `calls` take at our share, if nothing else is pushed meanwhile."""
+    return max(span.length * (calls / span.allowed()) for span in spans_of(kind, "burst"))

@@ -113,6 +113,12 @@ def confirm_identity(session: Session, connection: ConnectionId, identity: OrgId
     )
 
 
+def replace_identity(session: Session, connection: ConnectionId, identity: OrgIdentity) -> None:
+    """Note which org answers, whichever was confirmed before: an admin said that this one is meant."""
+    run(session, "UPDATE connection SET org_id = NULL WHERE id = :id", id=connection)
+    confirm_identity(session, connection, identity)
+
+
 def set_state(session: Session, connection: ConnectionId, state: ConnectionState, reason: str = "") -> None:
     run(
         session,

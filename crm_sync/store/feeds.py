@@ -155,6 +155,20 @@ def hurry(session: Session, connection: ConnectionId, now: datetime) -> int:
     )
 
 
+def restart(session: Session, connection: ConnectionId, now: datetime) -> int:
+    """Read every feed of a connection from its beginning, now. A worker that is reading one loses its lease."""
+    return run(
+        session,
+        """
+        UPDATE feed SET cursor = NULL, watermark = NULL, next_due = :now, last_problem = '',
+               lease_token = NULL, lease_until = NULL
+        WHERE connection_id = :connection
+        """,
+        connection=connection,
+        now=now,
+    )
+
+
 def status(session: Session, connection: ConnectionId, now: datetime) -> list[FeedStatus]:
     found: Sequence[Any] = rows(
         session,

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from crm_sync.domain.connections import ConnectionId
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.people import Grouping, Key, Recognised, group
 from crm_sync.store.engine import rows, run
@@ -188,3 +189,26 @@ def of_records(session: Session, records: Sequence[int]) -> dict[int, int]:
         ids=list(records),
     )
     return {row.record_id: row.person_id for row in found}
+
+
+def reach(session: Session, connection: ConnectionId | None = None) -> tuple[int, dict[ConnectionId, int]]:
+    """How many people there are (with `connection`: with a record there), and their open records by connection."""
+    found = rows(
+        session,
+        """
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT link.person_id FROM link JOIN record ON record.id = link.record_id
+            WHERE link.to_at IS NULL AND (CAST(:connection AS bigint) IS NULL OR record.connection_id = :connection)
+        ), open_records AS (
+            SELECT record.connection_id, count(*) AS records
+            FROM wanted JOIN link ON link.person_id = wanted.person_id AND link.to_at IS NULL
+                 JOIN record ON record.id = link.record_id AND record.life = 'open'
+            GROUP BY record.connection_id
+        )
+        SELECT (SELECT count(*) FROM wanted) AS people, connection_id, records
+        FROM (SELECT) always LEFT JOIN open_records ON true
+        """,
+        connection=connection,
+    )
+    records = {ConnectionId(row.connection_id): int(row.records) for row in found if row.connection_id is not None}
+    return int(found[0].people), records

@@ -10,6 +10,9 @@ from sqlmodel import Session
 from crm_sync.domain.connections import ConnectionId
 from crm_sync.store.engine import rows, run
 
+PUBLISHING = 7_700_003
+"""Advisory lock: of two who publish at once the second compares with what the first put in force."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
@@ -23,6 +26,7 @@ def publish_mapping(
     session: Session, connection: ConnectionId, version: Version, *, author: str, reason: str, now: datetime
 ) -> bool:
     """Put a mapping version in force. False where the very same is in force already."""
+    run(session, "SELECT pg_advisory_xact_lock(:lock)", lock=PUBLISHING)
     if (standing := mapping(session, connection)) and standing.content_hash == version.content_hash:
         return False
     run(
@@ -48,6 +52,7 @@ def publish_mapping(
 
 def publish_policy(session: Session, version: Version, *, author: str, reason: str, now: datetime) -> bool:
     """Put a policy version in force. False where the very same is in force already."""
+    run(session, "SELECT pg_advisory_xact_lock(:lock)", lock=PUBLISHING)
     if (standing := policy(session)) and standing.content_hash == version.content_hash:
         return False
     run(session, "UPDATE policy_version SET published = false WHERE published")

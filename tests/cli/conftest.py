@@ -1,0 +1,68 @@
+"""Running commands as a user does, in this process: what they print, and the code they leave with."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+import pytest
+
+from crm_sync.cli import main
+from crm_sync.settings import Settings
+from tests.connectors.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> object:
+        return orjson.loads(self.out)
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def crm_sync(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `crm-sync` with the arguments given, in an installation of this test's own."""
+    monkeypatch.setenv("CRM_SYNC_HOME", str(settings.home))
+    monkeypatch.setenv("CRM_SYNC_DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("CRM_SYNC_BROKER_URL", settings.broker_url)
+    monkeypatch.setenv("CRM_SYNC_SECRET_KEY", settings.secret_key)
+    monkeypatch.setenv("CRM_SYNC_CALL_DEADLINE_SECONDS", "20")
+
+    def run(*arguments: object, env: dict[str, str] | None = None, stdin: str = "") -> Ran:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "argv", ["crm-sync", *map(str, arguments)])
+            patched.setattr(sys, "stdin", io.StringIO(stdin))
+            for name, value in (env or {}).items():
+                patched.setenv(name, value)
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as left:
+                main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err, said.err
+        code = left.value.code
+        return Ran(code=code if isinstance(code, int) else int(code is not None), out=said.out, err=said.err)
+
+    return run
+
+
+def credentials_of(world: World) -> dict[str, str]:
+    """What lets us into a world, as a credentials file holds it."""
+    if world.kind == "salesforce":
+        from tests.connectors.salesforce_world import KNOWN
+
+        app = {"consumer_key": KNOWN.consumer_key, "consumer_secret": KNOWN.consumer_secret}
+        return {"method": "client_credentials", **app}
+    from crm_sync.sandbox.hubspot import PRIVATE_APP_KEY
+
+    return {"method": "private_app", "access_token": PRIVATE_APP_KEY}
