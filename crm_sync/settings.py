@@ -18,7 +18,8 @@ class Settings:
 
     `database_url` and `broker_url` are empty where the embedded servers below `home` are used. `secret_key` seals
     credentials and keys the pseudonyms (law 19); it is never below `home`, so a copy of the data alone opens nothing.
-    `poll_every` is how often each feed is asked for changes. `clock_offset` sets the time of decisions apart from the machine's, to rehearse what a month of quiet does.
+    `poll_every` is how often each feed is asked for changes. `clock_offset` sets the time of decisions apart from the
+    machine's, to rehearse what a month of quiet does.
     """
 
     home: Path

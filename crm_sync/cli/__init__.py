@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crm_sync import __version__
-from crm_sync.cli import audit, connections, database, dead_letters, explain, mapping, policy, sandbox, status, up
+from crm_sync.cli import audit, connections, database, dead_letters, demo, explain, mapping, policy, sandbox, status, up
 from crm_sync.cli.output import errors
 from crm_sync.errors import CrmSyncError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(demo.demo)
 app.command()(up.up)
 app.command()(status.status)
 app.command()(explain.explain)
