@@ -6,6 +6,7 @@ signals and are dropped where tracking isn't allowed.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 import polars as pl
@@ -83,6 +84,12 @@ DEAL_COLUMNS: dict[str, Shape] = {
 
 EXTRA_PREFIX = "x_"
 WEB_PREFIX = "x_web_"
+
+PROTECTED = re.compile(
+    r"gender|(?<![a-z])sex(?![a-z])|(?<![a-z])age(?![a-z])|individualsage|birth|salutation|religi|ethnic|(?<![a-z])race(?![a-z])"
+    r"|nationality|marital|pregnan|disab|health|political|(?<![a-z])union(?![a-z])|orientation|relationship_?status"
+)
+"""Words of attributes that may not decide about people, nor be shown as a reason."""
 
 
 class Kind(StrEnum):
