@@ -86,8 +86,9 @@ EXTRA_PREFIX = "x_"
 WEB_PREFIX = "x_web_"
 
 PROTECTED = re.compile(
-    r"gender|(?<![a-z])sex(?![a-z])|(?<![a-z])age(?![a-z])|individualsage|birth|salutation|religi|ethnic|(?<![a-z])race(?![a-z])"
-    r"|nationality|marital|pregnan|disab|health|political|(?<![a-z])union(?![a-z])|orientation|relationship_?status"
+    r"^(x_)?age(_?(group|band|range|years))?(__c)?$|individualsage|gender|(?<![a-z])sex(ual)?(?![a-z])|birth|salutation"
+    r"|religi|ethnic|(?<![a-z])race(?![a-z])|nationality|marital|relationship_?status|pregnan|disabilit"
+    r"|(?<![a-z])health(?!care|_?score)|political|trade_?union"
 )
 """Words of attributes that may not decide about people, nor be shown as a reason."""
 

@@ -230,6 +230,13 @@ def test_what_makes_no_sense_is_told(changes: dict[str, Any], problem: str) -> N
     assert problem in a_mapping(**changes).problems(catalogues(), OWN_NAMES)
 
 
+@pytest.mark.parametrize("field", ["Account_Age__c", "Health_Score__c", "Usage__c", "Email_Disabled__c", "Stage__c"])
+def test_a_field_that_only_sounds_like_a_protected_attribute_may_be_an_input(field: str) -> None:
+    mapping = a_mapping(Lead_extra={f"x_{field.lower().removesuffix('__c')}": {"field": field, "type": "text"}})
+
+    assert mapping.problems(catalogues(**{field: a_field(field)}), OWN_NAMES) == []
+
+
 def test_given_many_mistakes_when_parsed_then_each_is_told_at_once() -> None:
     text = """
 crm: sales
