@@ -19,7 +19,9 @@ from crm_sync.domain.scores import Floats, Scored, Scorer
 from crm_sync.examples import example_policy
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-POLICY = parse_policy(example_policy())
+SHIPPED = parse_policy(example_policy())
+POLICY = PolicyVersion.model_validate(SHIPPED.model_dump() | {"buckets": {"A": 60, "B": 40, "C": 25, "hysteresis": 3}})
+"""The shipped policy with edges of its own, so that other edges can be shipped without a change to the tests."""
 
 RECORD_SCHEMA: dict[str, pl.DataType] = {
     "person_id": pl.Int64(),

@@ -31,6 +31,7 @@ PUSHED = {
         pytest.param(0.61, {"last_score": 59}, True, id="another-bucket"),
         pytest.param(0.50, {"last_top_reason": "raises:industry"}, True, id="another-top-reason"),
         pytest.param(0.50, {"last_top_reason": "lowers:job_title"}, True, id="top-reason-turned-round"),
+        pytest.param(0.50, {"last_top_reason": None}, False, id="top-reason-not-known"),
         pytest.param(0.50, {"last_state": "consent_unknown", "last_score": None}, True, id="first-score"),
         pytest.param(0.50, {"last_state": None}, True, id="never-pushed"),
     ],
@@ -39,6 +40,15 @@ def test_worth_pushing(probability: float, change: dict[str, Any], worth: bool) 
     evaluated = decide(a_person(previous=PUSHED | change), scorer=always(probability))
 
     assert evaluated.select(worth_pushing(POLICY)).to_series().to_list() == [worth]
+
+
+def test_given_the_only_reason_may_no_longer_be_told_when_evaluated_then_it_is_pushed() -> None:
+    previous = PUSHED | {"last_top_reason": "raises:emails_in"}
+
+    evaluated = decide(a_person(previous=previous, **refused("email")), scorer=always(0.5, email_in_7d=1.0))
+
+    assert evaluated["reasons_text"].item() == ""
+    assert evaluated.select(worth_pushing(POLICY)).item()
 
 
 def test_given_no_row_about_the_last_push_when_evaluated_then_it_is_worth_pushing() -> None:

@@ -9,7 +9,7 @@ import pytest
 from crm_sync.domain.policies import parse_policy
 from crm_sync.errors import ConfigError
 from crm_sync.examples import example_policy
-from tests.factories import POLICY, a_policy
+from tests.factories import POLICY, SHIPPED, a_policy
 
 SCORE = POLICY.score.model_dump()
 
@@ -19,14 +19,14 @@ def with_rule(when: dict[str, Any], part: str = "fit") -> dict[str, Any]:
 
 
 def test_the_shipped_policy_makes_sense() -> None:
-    assert POLICY.problems() == []
-    assert POLICY.dead_band == 5
+    assert SHIPPED.problems() == []
+    assert SHIPPED.dead_band == 5
 
 
 def test_content_hash_names_what_a_policy_says() -> None:
     commented = "# ours\n" + example_policy()
 
-    assert parse_policy(commented).content_hash == POLICY.content_hash
+    assert parse_policy(commented).content_hash == SHIPPED.content_hash
     assert a_policy(dead_band=6).content_hash != POLICY.content_hash
 
 

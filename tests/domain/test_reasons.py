@@ -42,8 +42,8 @@ THREE = [an_activity("call", direction="out", occurred_at=ago(days=at)) for at i
         pytest.param("form_7d", {}, "No forms filled in yet", id="no-form"),
         pytest.param(
             "any_30d",
-            {"activities": [an_activity("note", occurred_at=ago(days=100))]},
-            "No activities since 12 Aug 2026",
+            {"activities": [an_activity("note", occurred_at=ago(days=31))]},
+            "No activities since 20 Oct 2026",
             id="silence",
         ),
         pytest.param(

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from crm_sync.domain.columns import ACCOUNT_COLUMNS, CONSENT_COLUMNS, DEAL_COLUMNS, PERSON_COLUMNS, Shape
+from crm_sync.domain.columns import ACCOUNT_COLUMNS, CONSENT_COLUMNS, DEAL_COLUMNS, PERSON_COLUMNS, PROTECTED, Shape
 from crm_sync.domain.documents import did_you_mean
 from crm_sync.domain.fields import OWN_FIELDS, Catalogue, CatalogueField, FieldType, OwnField
 from crm_sync.domain.mappings.translation import FALSE_WORDS, TRUE_WORDS
@@ -26,14 +26,6 @@ WRITABLE_INTO: dict[FieldType, frozenset[FieldType]] = {
     FieldType.LONG_TEXT: frozenset({FieldType.LONG_TEXT, FieldType.TEXT}),
     FieldType.DATETIME: frozenset({FieldType.DATETIME}),
 }
-PROTECTED = re.compile(
-    r"gender|(?<![a-z])sex(?![a-z])|(?<![a-z])age(?![a-z])|individualsage|birth|salutation|religi|ethnic|(?<![a-z])race(?![a-z])"
-    r"|nationality|marital|pregnan|disab|health|political|(?<![a-z])union(?![a-z])|orientation|relationship_?status"
-)
-"""Words of attributes that may not decide about people, nor be shown as a reason."""
-
-NOT_SEEN = "isn't there, or is hidden from our user."
-
 OWN_SPELLING = re.compile(r"crm_?sync_?(" + "|".join(field.name.replace("_", "_?") for field in OWN_FIELDS) + ")")
 
 
@@ -121,26 +113,16 @@ def _people(object: str, person: PersonObject) -> Iterator[str]:
             yield f"{object}.own_fields: {times} of our fields are written into {name}; give each its own."
 
 
-def own_field_faults(names: Mapping[str, str], catalogue: Catalogue) -> dict[str, list[str]]:
-    """What is wrong with each of our own fields, by neutral name; an empty list where nothing is.
-
-    `names` are neutral and CRM names of those that are written. A fault is a sentence without its subject, which is
-    the field's CRM name; a field that our user doesn't see has the one fault NOT_SEEN.
-    """
-    written = [(own, names[own.name]) for own in OWN_FIELDS if own.name in names]
-    return {
-        own.name: list(_misfits(own, catalogue[name])) if name in catalogue else [NOT_SEEN] for own, name in written
-    }
-
-
 def _own_fields(object: str, names: Mapping[str, str], catalogue: Catalogue) -> Iterator[str]:
-    for own, faults in own_field_faults(names, catalogue).items():
-        where = f"{object}.own_fields.{own}"
-        for fault in faults:
-            if fault == NOT_SEEN:
-                yield f"{where}: our user sees no field {names[own]}; install our fields first."
-            else:
-                yield f"{where}: {names[own]} {fault}"
+    for own in OWN_FIELDS:
+        name = names.get(own.name)
+        if name is None:
+            continue
+        field = catalogue.get(name)
+        if field is None:
+            yield f"{object}.own_fields.{own.name}: our user sees no field {name}; install our fields first."
+        else:
+            yield from (f"{object}.own_fields.{own.name}: {name} {fault}" for fault in _misfits(own, field))
 
 
 def _misfits(own: OwnField, field: CatalogueField) -> Iterator[str]:
