@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -16,6 +17,9 @@ from crm_sync.domain.fields import OWN_FIELDS, FieldType, OwnField
 from crm_sync.domain.records import Life, RecordBatch, Tie
 from crm_sync.domain.writes import Answer, Write
 from crm_sync.errors import AuthError, ConfigError, Family
+from crm_sync.sandbox.salesforce.web import salesforce_app
+from crm_sync.sandbox.tls import certificate_in
+from crm_sync.sandbox.web import LiveServer
 from tests.connectors.salesforce_world import KNOWN, SalesforceWorld
 from tests.connectors.test_contract import scores
 from tests.connectors.world import Trouble
@@ -100,6 +104,20 @@ def test_a_session_not_meant_for_rest_is_an_auth_error_after_one_call(org: Sales
         pull(org, "Lead")
 
     assert len([call for call in org.journal.calls if call.number > before]) == 1
+
+
+def test_an_org_behind_a_private_authority_is_trusted_by_name(org: SalesforceWorld, tmp_path: Path):
+    files = certificate_in(tmp_path)
+    people = org.add_people(1)
+
+    with LiveServer(salesforce_app(org.org), certificate=files.certificate, key=files.key) as server:
+        trusting = org.open(base_url=server.url, credentials={"ca_file": str(files.authority)})
+        met = trusting.changes_since(org.people, None, []).records.ids
+        with pytest.raises(ConfigError, match="ca_file"):
+            org.open(base_url=server.url).server_time()
+        trusting.close()
+
+    assert met == people
 
 
 # Reading
