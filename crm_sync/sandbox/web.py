@@ -38,7 +38,7 @@ class LiveServer:
         certificate: Path | None = None,
         key: Path | None = None,
     ) -> None:
-        # asyncio turns Nagle's delay off only where the protocol is named; else each answer waits 40 ms for an ACK.
+        # asyncio turns Nagle's algorithm off only for sockets that name TCP; with it on, each answer takes 40 ms.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -95,17 +95,20 @@ class SalesforceOrg:
             return self._actions.act(action)
 
     def get(self, object: str, id: str) -> dict[str, Any] | None:
-        """One row as it is kept, deleted or not; None once it is purged. A field that holds nothing may be absent."""
+        """One row with all its fields, deleted or not; None once it is purged."""
         with self.lock:
             self.settle()
-            row = self.store.row(self.store.schema.object(object).name, full_id(id))
-            return dict(row) if row is not None else None
+            kind = self.store.schema.object(object)
+            row = self.store.row(kind.name, full_id(id))
+            return row and {name: self.store.read(kind.name, row, column) for name, column in kind.fields.items()}
 
     def rows(self, object: str) -> Iterator[dict[str, Any]]:
-        """All rows of an object as they are kept, deleted ones included."""
+        """All rows of an object with the fields that are kept, deleted ones included."""
         with self.lock:
             self.settle()
-            return iter([dict(row) for row in self.store.table(self.store.schema.object(object).name).rows.values()])
+            kind = self.store.schema.object(object)
+            empty = {column.name: column.empty for column in kind.fields.values() if not column.computed}
+            return iter([{**empty, **row} for row in self.store.table(kind.name).rows.values()])
 
     def settle(self) -> None:
         """Commit the open transactions whose time has come."""
