@@ -66,7 +66,7 @@ class Installation:
     @property
     def lease_span(self) -> timedelta:
         """How long a lease on a feed lasts: a page is a few calls, each with its total deadline (law 14)."""
-        return self.settings.call_deadline * 4 + CLAIM_MARGIN
+        return self.settings.call_deadline * 2 + CLAIM_MARGIN
 
     @property
     def claim_span(self) -> timedelta:

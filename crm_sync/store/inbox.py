@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -37,24 +37,25 @@ class Claim:
         return bool(self.numbers)
 
 
-def add(session: Session, people: Iterable[int], *, why: str, priority: Priority, now: datetime) -> int:
+def add(session: Session, people: Mapping[int, Priority], *, why: str, now: datetime) -> int:
     """Let these people wait. Who waits already keeps the earliest time and takes the higher priority."""
-    waiting = sorted(set(people))
+    waiting = sorted(people)
     if not waiting:
         return 0
     return run(
         session,
         """
         INSERT INTO inbox (person_id, why, priority, since, available_at)
-        SELECT person, :why, :priority, :now, :now FROM unnest(CAST(:people AS bigint[])) person
+        SELECT person, :why, priority, :now, :now
+        FROM unnest(CAST(:people AS bigint[]), CAST(:priorities AS smallint[])) AS waiting (person, priority)
         ON CONFLICT (person_id) DO UPDATE SET
             why = CASE WHEN excluded.priority < inbox.priority THEN excluded.why ELSE inbox.why END,
             priority = least(inbox.priority, excluded.priority), available_at = excluded.available_at,
             changes = inbox.changes + 1
         """,
         people=waiting,
+        priorities=[int(people[person]) for person in waiting],
         why=why,
-        priority=int(priority),
         now=now,
     )
 
@@ -142,8 +143,11 @@ def settle(session: Session, held: Claim) -> None:
     [row] = rows(
         session,
         """
-        WITH ours AS (
-            SELECT * FROM unnest(CAST(:people AS bigint[]), CAST(:changes AS bigint[])) AS ours (person_id, changes)
+        WITH ours AS MATERIALIZED (
+            SELECT held.person_id, held.changes
+            FROM unnest(CAST(:people AS bigint[]), CAST(:changes AS bigint[])) AS held (person_id, changes)
+                 JOIN inbox USING (person_id)
+            ORDER BY person_id FOR UPDATE OF inbox
         ), done AS (
             DELETE FROM inbox USING ours
             WHERE inbox.person_id = ours.person_id AND inbox.token = :token AND inbox.changes = ours.changes

@@ -23,7 +23,7 @@ def people(transaction, keys):
 
 def waits(transaction, people, why="change", priority=Priority.CHANGE, now=NOW):
     with transaction() as session:
-        inbox.add(session, people, why=why, priority=priority, now=now)
+        inbox.add(session, dict.fromkeys(people, priority), why=why, now=now)
 
 
 def claim(transaction, now=NOW, most=200):
