@@ -43,6 +43,7 @@ from crm_sync.embedded.account import account
 from crm_sync.embedded.folder import DataFolder
 from crm_sync.embedded.postgres import DATABASE, PORT, ROLE
 from crm_sync.embedded.processes import end
+from crm_sync.embedded.sockets import sweep
 from crm_sync.embedded.software import installed
 from crm_sync.embedded.valkey import SOCKET
 from crm_sync.errors import ConfigError
@@ -249,6 +250,7 @@ def _stop(data: DataFolder) -> None:
         for identity, path, word, polite in data.leftovers():
             os.close(end(path, identity, word=word, polite=polite, nap=time.sleep))
         data.forget_running()
+        sweep(data.remembered_sockets())
     finally:
         os.close(lock)
 

@@ -137,10 +137,10 @@ class DataFolder:
         self._write(_MARK, {"layout": 1, "sockets": str(folder)})
 
     def password(self) -> str:
-        """The broker's password, drawn once for each data folder."""
+        """The broker's password, drawn once for each data folder (again if a power cut left it empty)."""
         file = self.path / "broker.password"
-        if not file.exists():
-            self._write_text("broker.password", secrets.token_urlsafe(24))
+        if not file.exists() or not file.read_text():
+            self._write_text(file.name, secrets.token_urlsafe(24))
         return file.read_text()
 
     def running(self) -> Mapping[str, Any]:
@@ -200,8 +200,6 @@ class DataFolder:
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
             new.replace(self.path / name)
         except BaseException:
             new.unlink(missing_ok=True)

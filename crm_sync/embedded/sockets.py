@@ -62,6 +62,12 @@ def run_folder(remembered: Path | None, account: Account) -> RunFolder:
     return RunFolder(path=path, descriptor=descriptor)
 
 
+def sweep(left: Path | None) -> None:
+    """Remove the run folder that a killed supervisor left behind, if it is ours and nobody uses it."""
+    if left and (taken := _lock(left)):
+        RunFolder(path=left, descriptor=taken[1]).remove()
+
+
 def _reuse(path: Path, parents: list[Path]) -> tuple[Path, int] | None:
     """Take the folder, or make it again under its old name. None where somebody else has or uses that name."""
     if path.parent not in parents:

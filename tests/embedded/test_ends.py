@@ -19,7 +19,7 @@ from crm_sync.embedded import processes
 
 from .conftest import ROOT, execute, is_alive, kill, pids, url, value, within
 
-SOON = 8
+SOON = 30  # seconds, on a machine that is busy with other things
 
 
 def test_given_a_killed_holder_then_nothing_stays_up(data, hold):
@@ -56,9 +56,8 @@ def test_given_other_holders_when_stopped_then_both_servers_are_down_and_start_a
     status = embedded.status(data)
 
     embedded.stop(data)
-    down = not any(is_alive(pid) for pid in pids(status))
 
-    assert down
+    assert within(1, lambda: not any(is_alive(pid) for pid in pids(status)))
     assert url(hold(data)) == before
 
 
@@ -96,7 +95,8 @@ def test_given_a_killed_supervisor_and_a_server_that_hangs_when_stopped_then_it_
 
     embedded.stop(data)
 
-    assert not any(is_alive(pid) for pid in pids(status))
+    assert within(1, lambda: not any(is_alive(pid) for pid in pids(status)))
+    assert not run_folder(status).exists()
 
 
 def test_given_a_killed_postgres_then_it_recovers_what_was_committed_under_the_same_url(data):
