@@ -105,7 +105,9 @@ def start(folder: Path, *, durable: bool = True, report: Report = log.info) -> S
 def stop(folder: Path) -> None:
     """Stop both servers, whoever holds them, and return when they are down. Harmless where nothing runs."""
     data = DataFolder(folder)
-    if data.exists():
+    with data.refusals():
+        exists = data.exists()
+    if exists:
         lock = data.take_start_lock()
         try:
             _stop(data)
@@ -117,7 +119,8 @@ def stop(folder: Path) -> None:
 def status(folder: Path) -> Status | None:
     """What runs over `folder`; None where the servers are not up, or not yet."""
     data = DataFolder(folder)
-    owner, postgres, valkey = data.supervisor(), data.server("postgres"), data.server("valkey")
+    with data.refusals():
+        owner, postgres, valkey = data.supervisor(), data.server("postgres"), data.server("valkey")
     if owner is None or postgres is None or valkey is None:
         return None
     return Status(
@@ -172,9 +175,9 @@ def _let_go(data: DataFolder) -> None:
 
 def _ensure(data: DataFolder, *, durable: bool, report: Report) -> Servers:
     """One process at a time looks whether a supervisor is there, and starts one if not."""
-    who = account()
     start_lock = data.take_start_lock()
     try:
+        data.check_owner(account())
         unseen_since = time.monotonic()
         while (lock := locks.try_take(data.supervisor_lock)) is None:
             if data.supervisor():
@@ -183,7 +186,7 @@ def _ensure(data: DataFolder, *, durable: bool, report: Report) -> Servers:
                     return _servers(data)
             _wait_for_sight(data, unseen_since)
         try:
-            data.check(who)
+            data.check()
             installed()
             data.write_supervisor(lock, None)
             word = supervisor.launch(data, durable=durable, lock=lock)

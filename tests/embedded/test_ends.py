@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -122,6 +123,19 @@ def test_given_a_killed_broker_then_another_answers_under_the_same_url(data):
         assert embedded.status(data).postgres == before.postgres
 
 
+def test_given_a_server_that_dies_again_and_again_then_both_stop_and_the_log_says_why(data, hold):
+    url(hold(data))
+    status = now = embedded.status(data)
+
+    while now:
+        os.kill(now.valkey, signal.SIGKILL)
+        within(SOON, partial(has_another_broker, data, now))
+        now = embedded.status(data)
+
+    assert within(SOON, lambda: not any(is_alive(pid) for pid in pids(status)))
+    assert "Valkey can't run" in (data / "supervisor.log").read_text()
+
+
 def test_given_everything_was_killed_when_started_then_the_database_recovers(data, hold):
     holder = hold(data)
     execute(url(holder), "CREATE TABLE kept AS SELECT 1 AS one")
@@ -210,6 +224,12 @@ def test_given_a_stranger_has_the_name_of_the_old_run_folder_then_another_is_use
 
     assert after.startswith("postgresql://")
     assert after != before
+
+
+def has_another_broker(data: Path, before: embedded.Status) -> bool:
+    """Also true where there will be none."""
+    now = embedded.status(data)
+    return now.valkey != before.valkey if now else not is_alive(before.supervisor)
 
 
 def run_folder(status: embedded.Status) -> Path:
