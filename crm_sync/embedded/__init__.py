@@ -21,8 +21,8 @@ How it holds together:
   kept in a 0600 file and travels in `broker_url`. No secret is on a command line.
 - As root, which PostgreSQL refuses, both servers run as `nobody`. A server is put into its own folder before it
   becomes `nobody` and calls that folder /proc/self/cwd, so a data folder below /root works and /root stays closed.
-  Programs in wheels that `nobody` can't reach are copied (25 MB, 50 ms) beside the sockets while the servers run.
-  Root on macOS needs a data folder that `nobody` can walk to.
+  Programs in wheels that `nobody` can't reach are linked, or copied (25 MB), beside the sockets while the servers
+  run. Root on macOS needs a data folder that `nobody` can walk to.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def _wait_for_sight(data: DataFolder, since: float) -> None:
 
 def _listen(data: DataFolder, word: int, report: Report) -> None:
     """Wait for the supervisor's word, which comes when both servers are ready or when they can't be."""
-    with os.fdopen(word, errors="surrogateescape") as lines:
+    with os.fdopen(word, encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             kind, _, text = line.rstrip("\n").partition(" ")
             if kind == "ready":

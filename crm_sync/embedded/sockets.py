@@ -125,6 +125,6 @@ def _fits(place: Path) -> bool:
 
 
 def _serves_others(place: Path) -> bool:
-    """Open to passers-by all the way, and programs may be run from it (see `software.copied`)."""
+    """Open to passers-by all the way, and programs may be run from it (see `software.within_reach`)."""
     passable = all(part.stat().st_mode & stat.S_IXOTH for part in (place, *place.parents))
     return passable and not os.statvfs(place).f_flag & getattr(os, "ST_NOEXEC", 0)

@@ -100,14 +100,14 @@ class Supervisor:
         self._let_go_of_starter()
 
     def _programs(self, run: RunFolder) -> software.Software:
-        """The installed programs, or a copy where the servers' account can't reach them (a wheel below /root)."""
+        """The installed programs, brought within reach if the servers' account can't get at them (a wheel in /root)."""
         found = software.installed()
         if software.runnable(found, self._account):
             return found
-        found = software.copied(run.path / "software")
+        found = software.within_reach(run.path / "software")
         if not software.runnable(found, self._account):
             raise ConfigError(
-                f"The server programs can't be run as {self._account.name} on this machine (copied to {run.path}): "
+                f"The server programs can't be run as {self._account.name} on this machine: "
                 f"run crm-sync as an ordinary user, or {software.INSTEAD}."
             )
         return found
