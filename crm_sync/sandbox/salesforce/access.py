@@ -60,8 +60,7 @@ class Access:
         self._objects: dict[tuple[str, str | None], ObjectRight] = {}
         self._fields: dict[tuple[str, str, str | None], FieldRight] = {}
         self._visible: dict[tuple[str, str], Visible] = {}
-        self._schema_version = -1
-        self.version = 0
+        self._derived_from = (-1, -1)
 
     def rights(self, user: str) -> Rights:
         return self._rights.get(user, Rights())
@@ -101,7 +100,6 @@ class Access:
 
     def changed(self) -> None:
         self._visible.clear()
-        self.version += 1
 
     def object(self, kind: ObjectType, user: str) -> ObjectRight:
         own = self._objects.get((kind.name, user)) or self._objects.get((kind.name, None), ObjectRight())
@@ -138,10 +136,10 @@ class Access:
         return user == SYSTEM or column.name in self.visible(kind, user).editable
 
     def visible(self, kind: ObjectType, user: str) -> Visible:
-        if self._schema_version != self._store.schema.version:
+        derived_from = (self._store.schema.version, self._store.taken_back)
+        if self._derived_from != derived_from:
             self._visible.clear()
-            self._schema_version = self._store.schema.version
-            self.version += 1
+            self._derived_from = derived_from
         key = (kind.name, user)
         if key not in self._visible:
             self._visible[key] = self._look(kind, user)
