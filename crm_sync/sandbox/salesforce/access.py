@@ -75,6 +75,8 @@ class Access:
 
     def set_field(self, object: str, field: str, user: str | None, right: FieldRight) -> None:
         """Set field-level security by hand; for all users where `user` is None."""
+        if not self._store.schema.object(object).field(field).permissionable:
+            raise Refusal("FIELD_INTEGRITY_EXCEPTION", f"{object}.{field} is seen by all who see the object")
         if user is None:
             self.forget_field(object, field)
         self._fields[object, field, user] = right
