@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crm_sync import __version__
-from crm_sync.cli import connect, database, fields, mapping, policy
+from crm_sync.cli import connect, database, doctor, fields, mapping, policy
 from crm_sync.cli.output import errors
 from crm_sync.errors import CrmSyncError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(database.app, name="database")
 app.command()(connect.connect)
+app.command()(doctor.doctor)
 app.add_typer(fields.app, name="fields")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(policy.app, name="policy")

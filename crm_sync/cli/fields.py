@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from crm_sync.cli import checks
+from crm_sync.cli.checks import Told
 from crm_sync.cli.opened import opened
-from crm_sync.cli.output import emit_json
 from crm_sync.cli.prompts import agreed, user_name
 from crm_sync.domain.connections import Connection, ConnectionState
 from crm_sync.errors import ConfigError, CrmSyncError
@@ -34,9 +33,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def install(connection: Name = "", object: Objects = None, json: Json = False) -> None:
     """Create our fields where they are missing. Repeating changes nothing."""
     with opened() as installation:
-        told = Told(json)
+        told = Told(as_json=json)
         for one in _wanted(installation, connection):
-            told.of(one, _installed(installation, one, object))
+            _tell(told, one, _installed(installation, one, object))
         told.leave()
 
 
@@ -44,9 +43,9 @@ def install(connection: Name = "", object: Objects = None, json: Json = False) -
 def check(connection: Name = "", object: Objects = None, json: Json = False) -> None:
     """Look whether our fields are there and can be written. Nothing is changed."""
     with opened() as installation:
-        told = Told(json)
+        told = Told(as_json=json)
         for one in _wanted(installation, connection):
-            told.of(one, _checked(installation, one, object))
+            _tell(told, one, _checked(installation, one, object))
         told.leave()
 
 
@@ -59,7 +58,7 @@ def remove(
 ) -> None:
     """Delete the fields that crm-sync created, with the values in them."""
     with opened() as installation:
-        told = Told(json)
+        told = Told(as_json=json)
         for one in _wanted(installation, connection):
             if one.state is ConnectionState.ACTIVE:
                 raise ConfigError(
@@ -69,40 +68,17 @@ def remove(
             kind = "test" if one.is_test else "production"
             if not agreed(f"Delete our fields, and what is in them, from {where} in {one.org_name} ({kind})?", yes=yes):
                 raise typer.Exit(1)
-            told.of(one, _removed(installation, one, object))
+            _tell(told, one, _removed(installation, one, object))
         told.leave()
 
 
-class Told:
-    """What was told so far, and whether all of it was good."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        self._lines: list[dict[str, Any]] = []
-        self._good = True
-
-    def of(self, connection: Connection, found: Found) -> None:
-        """One connection's objects, each line as soon as it is known. A refused call ends this connection only."""
-        try:
-            for object, made in found:
-                self._object(connection, object, made)
-        except CrmSyncError as error:
-            self._object(connection, "", [Check(name="refused", passed=False, advice=str(error))])
-
-    def _object(self, connection: Connection, object: str, made: list[Check]) -> None:
-        self._good = self._good and all(one.passed for one in made)
-        self._lines += [{"connection": connection.name, "object": object, **checks.plain(one)} for one in made]
-        if self._as_json:
-            return
-        typer.echo(f"{connection.name} {object}".rstrip())
-        for one in made:
-            checks.tell(one, indent="  ")
-
-    def leave(self) -> None:
-        if self._as_json:
-            emit_json(self._lines)
-        if not self._good:
-            raise typer.Exit(1)
+def _tell(told: Told, connection: Connection, found: Found) -> None:
+    """One connection's objects, each as soon as it is known. A refused call ends this connection only."""
+    try:
+        for object, made in found:
+            told.add(made, connection=connection.name, object=object)
+    except CrmSyncError as error:
+        told.add(Check(name="refused", passed=False, advice=str(error)), connection=connection.name, object="")
 
 
 def _wanted(installation: Installation, name: str) -> list[Connection]:
@@ -125,7 +101,9 @@ def _objects(installation: Installation, connection: Connection, chosen: list[st
 # Generators, so that a connector that can't be opened is told like any other refusal, beside its connection.
 
 
-def _installed(installation: Installation, connection: Connection, chosen: list[str] | None) -> Iterator[Any]:
+def _installed(
+    installation: Installation, connection: Connection, chosen: list[str] | None
+) -> Iterator[tuple[str, list[Check]]]:
     yield from installing.install(
         installation.transaction,
         installation.connector(connection),
@@ -137,7 +115,9 @@ def _installed(installation: Installation, connection: Connection, chosen: list[
     )
 
 
-def _checked(installation: Installation, connection: Connection, chosen: list[str] | None) -> Iterator[Any]:
+def _checked(
+    installation: Installation, connection: Connection, chosen: list[str] | None
+) -> Iterator[tuple[str, list[Check]]]:
     yield from installing.check(
         installation.connector(connection),
         connection,
@@ -146,7 +126,9 @@ def _checked(installation: Installation, connection: Connection, chosen: list[st
     )
 
 
-def _removed(installation: Installation, connection: Connection, chosen: list[str] | None) -> Iterator[Any]:
+def _removed(
+    installation: Installation, connection: Connection, chosen: list[str] | None
+) -> Iterator[tuple[str, list[Check]]]:
     yield from installing.remove(
         installation.transaction,
         installation.connector(connection),

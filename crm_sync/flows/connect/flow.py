@@ -13,8 +13,10 @@ from crm_sync.domain.connections import Connection, ConnectionState
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.records import OrgIdentity
 from crm_sync.errors import ConfigError
+from crm_sync.flows.connect.look import Steps, sign_in
 from crm_sync.flows.connect.request import Connected, Means, Person, Request, Tally
-from crm_sync.flows.connect.walk import Steps, look_around, sign_in
+from crm_sync.flows.connect.walk import look_around
+from crm_sync.flows.connect.wrong_org import stop
 from crm_sync.ports import Check
 from crm_sync.store import audit, connections, feeds, outbox
 from crm_sync.store.engine import Transaction
@@ -116,11 +118,7 @@ def _is_meant(
         return True
     advice = "Nothing is pulled or pushed until that org is signed in to again, or this one confirmed: --confirm-org."
     steps.add(Check(name=name, passed=False, found=other, advice=advice))
-    with transaction() as session:
-        reason = f"{identity.name} ({identity.org_id}) answered"
-        connections.set_state(session, standing.id, ConnectionState.WRONG_ORG, reason)
-        payload = {"connection": standing.name, "confirmed": standing.org_id, "answered": identity.org_id}
-        _tell(session, request, standing, "wrong_org", payload, now)
+    stop(transaction, standing, identity, actor=request.actor, now=now)
     return False
 
 

@@ -1,113 +1,34 @@
-"""The walk: one step after the other, each told as soon as it is known."""
+"""The walk: everything that a new connection needs, looked at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 
-from crm_sync.domain.changes import Role
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.mappings import MappingVersion
-from crm_sync.domain.own_fields import OwnFields, installable, look, names_on
-from crm_sync.domain.records import OrgIdentity
-from crm_sync.errors import AuthError, ConfigError, CrmSyncError
+from crm_sync.domain.own_fields import names_on
+from crm_sync.flows.connect.look import Steps, clocks, of_need, own_fields, people_of
 from crm_sync.flows.connect.rehearsal import NAME as TEST_WRITE
 from crm_sync.flows.connect.rehearsal import rehearse
-from crm_sync.flows.connect.request import Person, Request
+from crm_sync.flows.connect.request import Request
 from crm_sync.ports import Check, Connector
-
-CLOCKS_MAY_DIFFER = timedelta(seconds=30)
-
-
-@dataclass
-class Steps:
-    """What was looked at so far."""
-
-    person: Person
-    checks: list[Check] = field(default_factory=list)
-
-    def add(self, check: Check) -> None:
-        self.checks.append(check)
-        self.person.sees(check)
-
-    def tried(self, name: str, look: Callable[[], Iterable[Check]]) -> None:
-        """Add what `look` finds. A refused call fails this step and no other."""
-        try:
-            for check in look():
-                self.add(check)
-        except CrmSyncError as error:
-            self.add(refused(name, error))
-
-
-def refused(name: str, error: CrmSyncError) -> Check:
-    found = "refused" if isinstance(error, AuthError | ConfigError) else "no useful answer"
-    return Check(name=name, passed=False, found=found, advice=str(error))
-
-
-def sign_in(connector: Connector, steps: Steps, now: Callable[[], datetime]) -> tuple[OrgIdentity, timedelta] | None:
-    """Who answers, and how far our clock is ahead of theirs; None where we are not let in or nobody answers."""
-    name = "sign-in"
-    try:
-        theirs = connector.server_time()
-        ahead = now() - theirs
-        steps.add(Check(name=name, passed=True, found="let in"))
-        name = "identity"
-        identity = connector.identity()
-    except CrmSyncError as error:
-        steps.add(refused(name, error))
-        return None
-    realm = "test" if identity.is_test else "production"
-    found = f"{identity.name} ({identity.org_id}), {realm}, time zone {identity.time_zone}"
-    steps.add(Check(name=name, passed=True, found=found))
-    return identity, ahead
 
 
 def look_around(
     connector: Connector, steps: Steps, request: Request, mapping: MappingVersion | None, ahead: timedelta
 ) -> None:
     """Permissions, our fields, a test write, clocks."""
-    objects = request.objects or _people_of(connector, mapping)
+    objects = request.objects or people_of(connector, mapping)
     needed = {*objects, *(mapping.roles if mapping else ())}
-    steps.tried("access", lambda: [_of_need(check, needed) for check in connector.permissions()])
-    seen = [_own_fields(connector, steps, request, object, mapping) for object in objects]
+    steps.tried("access", lambda: [of_need(check, needed) for check in connector.permissions()])
+    seen = [
+        own_fields(connector, steps, object, mapping, connection=request.name, install=request.install_fields)
+        for object in objects
+    ]
     writable = [one.object for one in seen if one is not None and one.complete]
     _test_write(connector, steps, writable, mapping)
-    steps.add(_clocks(ahead))
-
-
-def _people_of(connector: Connector, mapping: MappingVersion | None) -> tuple[str, ...]:
-    if mapping is not None:
-        return tuple(mapping.people)
-    return tuple(dict.fromkeys(feed.object for feed in connector.feeds() if feed.role is Role.PERSON))
-
-
-def _of_need(check: Check, needed: set[str]) -> Check:
-    """What nothing uses may be out of reach: least data is what we want."""
-    name = f"access to {check.name}"
-    if check.passed or check.name in needed:
-        return Check(name=name, passed=check.passed, found=check.found, advice=check.advice)
-    return Check(name=name, passed=True, found=f"{check.found}; needed only where it is mapped")
-
-
-def _own_fields(
-    connector: Connector, steps: Steps, request: Request, object: str, mapping: MappingVersion | None
-) -> OwnFields | None:
-    name = f"our fields on {object}"
-    spelled = connector.own_field_names(OWN_FIELDS)
-    names = names_on(object, spelled, mapping)
-    advice = f"Run `crm-sync fields install --connection {request.name}`."
-    try:
-        seen = look(object, names, connector.catalogue(object))
-        if request.install_fields and not seen.complete:
-            made = connector.install_fields(object, installable(names, spelled))
-            seen = look(object, names, connector.catalogue(object))
-            advice = " ".join(dict.fromkeys(check.advice for check in made if not check.passed))
-    except CrmSyncError as error:
-        steps.add(refused(name, error))
-        return None
-    steps.add(Check(name=name, passed=seen.complete, found=seen.words(), advice="" if seen.complete else advice))
-    return seen
+    steps.add(clocks(ahead))
 
 
 def _test_write(connector: Connector, steps: Steps, objects: Sequence[str], mapping: MappingVersion | None) -> None:
@@ -120,12 +41,3 @@ def _test_write(connector: Connector, steps: Steps, objects: Sequence[str], mapp
         steps.add(Check(name=TEST_WRITE, passed=True, found=f"left out, as nothing writes a state to {object}"))
         return
     steps.tried(TEST_WRITE, lambda: [rehearse(connector, object, state, steps.person.agrees)])
-
-
-def _clocks(ahead: timedelta) -> Check:
-    seconds = round(ahead.total_seconds())
-    if abs(ahead) <= CLOCKS_MAY_DIFFER:
-        return Check(name="clocks", passed=True, found=f"{abs(seconds)} s apart")
-    way = "ahead of" if seconds > 0 else "behind"
-    found = f"this machine is {abs(seconds):,} s {way} the CRM"
-    return Check(name="clocks", passed=False, found=found, advice="Let this machine's clock be set by NTP.")
