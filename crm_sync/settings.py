@@ -18,7 +18,8 @@ class Settings:
 
     `database_url` and `broker_url` are empty where the embedded servers below `home` are used. `secret_key` seals
     credentials and keys the pseudonyms (law 19); it is never below `home`, so a copy of the data alone opens nothing.
-    `clock_offset` sets the time of decisions apart from the machine's, to rehearse what a month of quiet does.
+    `poll_every` is how often each feed is asked for changes. `clock_offset` sets the time of decisions apart from the
+    machine's, to rehearse what a month of quiet does.
     """
 
     home: Path
@@ -28,6 +29,7 @@ class Settings:
     worker_processes: int
     call_deadline: timedelta
     push_max_attempts: int
+    poll_every: timedelta
     clock_offset: timedelta
 
     @property
@@ -60,6 +62,7 @@ class Settings:
             )
         processes = whole("CRM_SYNC_WORKER_PROCESSES", 2, 1)
         deadline = whole("CRM_SYNC_CALL_DEADLINE_SECONDS", 60, 1)
+        poll = whole("CRM_SYNC_POLL_SECONDS", 60, 1)
         attempts = whole("CRM_SYNC_PUSH_MAX_ATTEMPTS", 8, 1)
         offset = env.get("CRM_SYNC_CLOCK_OFFSET_SECONDS", "0")
         if not offset.lstrip("-").isdigit():
@@ -78,6 +81,7 @@ class Settings:
             worker_processes=processes,
             call_deadline=timedelta(seconds=deadline),
             push_max_attempts=attempts,
+            poll_every=timedelta(seconds=poll),
             clock_offset=timedelta(seconds=int(offset)),
         )
 

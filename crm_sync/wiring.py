@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TypeVar, cast
@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from connectors import registry
-from crm_sync.domain.changes import Role
+from crm_sync.domain.changes import Role, Walk
 from crm_sync.domain.connections import PUSHING, Connection, ConnectionId
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
@@ -173,6 +173,8 @@ class Installation:
         wanted = next((known for known in connector.feeds() if known.name == feed), None)
         if wanted is None or not is_wanted(wanted, mapping):
             return None
+        if wanted.walk is Walk.CHANGES:
+            wanted = replace(wanted, every=self.settings.poll_every)
         return Source(connection=found, connector=connector, feed=wanted, mapping=mapping, keys=self.keys)
 
     def target(self, connection: int) -> Target | None:

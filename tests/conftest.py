@@ -121,6 +121,7 @@ def settings(database_url: str, broker_url: str, tmp_path: Path) -> Settings:
         worker_processes=1,
         call_deadline=timedelta(seconds=20),
         push_max_attempts=4,
+        poll_every=timedelta(seconds=60),
         clock_offset=timedelta(0),
     )
 

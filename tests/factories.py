@@ -19,7 +19,9 @@ from crm_sync.domain.scores import Floats, Scored, Scorer
 from crm_sync.examples import example_policy
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-POLICY = parse_policy(example_policy())
+SHIPPED = parse_policy(example_policy())
+POLICY = PolicyVersion.model_validate(SHIPPED.model_dump() | {"buckets": {"A": 60, "B": 40, "C": 25, "hysteresis": 3}})
+"""The shipped policy with edges of its own, so that other edges can be shipped without a change to the tests."""
 
 RECORD_SCHEMA: dict[str, pl.DataType] = {
     "person_id": pl.Int64(),
@@ -116,6 +118,21 @@ def a_batch(*people: Person) -> Batch:
         records=pl.DataFrame(records, schema=RECORD_SCHEMA | typed),
         activities=pl.DataFrame([dict(a) for person in people for a in person.activities], schema=ACTIVITY_SCHEMA),
         previous=pl.DataFrame([dict(p.previous) for p in people if p.previous], schema=PREVIOUS_SCHEMA),
+    )
+
+
+def a_mixed_batch() -> Batch:
+    """Four people unlike each other: in three CRM records, hot, silent about consent, and without an address."""
+    done = [
+        an_activity(kind, occurred_at=ago(days=at))
+        for kind in ("form", "email_in", "call", "meeting", "visit")
+        for at in (0.1, 0.3, 2.7, 11.3, 45.1)
+    ]
+    return a_batch(
+        a_person(person_id=501, records=[a_record(connection_id=n, title=f"Head of {n}") for n in (1, 2, 3)]),
+        a_person(person_id=502, activities=done, previous={"last_bucket": "B", "last_score": 55}),
+        a_person(person_id=503, country="Germany"),
+        a_person(person_id=504, activities=done[::3], email=None, title="VP Sales"),
     )
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from connectors.hubspot import changes, fields, permissions, reads, writes
-from connectors.hubspot.changes import FEEDS, Follower
-from connectors.hubspot.fields import Catalogues
+from connectors.hubspot.changes import FEEDS, Follower, sweep_from
+from connectors.hubspot.fields import Catalogues, install, own_names, remove
+from connectors.hubspot.permissions import UNTOLD, permissions
+from connectors.hubspot.reads import read
 from connectors.hubspot.session import HoldCredentials, Session
+from connectors.hubspot.writes import write
 from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
 from crm_sync.domain.fields import Catalogue, OwnField
 from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch
 from crm_sync.domain.writes import Outcome, Write
-from crm_sync.errors import ConfigError, GoneError, TransientError
+from crm_sync.errors import TransientError
 from crm_sync.ports import Check, Connector, Meter, SaveCredentials
 
 TEST_ACCOUNTS = frozenset({"SANDBOX", "DEVELOPER_TEST", "APP_DEVELOPER"})
@@ -58,7 +60,7 @@ class HubSpotConnector(Connector):
         )
 
     def permissions(self) -> list[Check]:
-        return permissions.permissions(self._session)
+        return permissions(self._session)
 
     def server_time(self) -> datetime:
         return self._follower.server_time()
@@ -70,27 +72,27 @@ class HubSpotConnector(Connector):
         return self._follower.changes_since(feed, cursor, fields)
 
     def sweep_from(self, feed: Feed, since: datetime) -> Cursor:
-        return changes.sweep_from(feed, since)
+        return sweep_from(feed, since)
 
     def read(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> RecordBatch:
-        return reads.read(self._session, self._catalogues, object, ids, fields)
+        return read(self._session, self._catalogues, object, ids, fields)
 
-    def write(self, writes_: Sequence[Write]) -> list[Outcome]:
-        return writes.write(self._session, self._catalogues, writes_)
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        return write(self._session, self._catalogues, writes)
 
     def catalogue(self, object: str) -> Catalogue:
         return self._catalogues.read(object)
 
-    def own_field_names(self, own: Sequence[OwnField]) -> Mapping[str, str]:
-        return fields.own_names(own)
+    def own_field_names(self, fields: Sequence[OwnField]) -> Mapping[str, str]:
+        return own_names(fields)
 
-    def install_fields(self, object: str, own: Sequence[OwnField]) -> list[Check]:
-        checks = fields.install(self._session, object, own)
+    def install_fields(self, object: str, fields: Sequence[OwnField]) -> list[Check]:
+        checks = install(self._session, object, fields)
         self._catalogues.forget(object)
         return checks
 
-    def remove_fields(self, object: str, own: Sequence[OwnField]) -> list[Check]:
-        checks = fields.remove(self._session, object, own)
+    def remove_fields(self, object: str, fields: Sequence[OwnField]) -> list[Check]:
+        checks = remove(self._session, object, fields)
         self._catalogues.forget(object)
         return checks
 
@@ -101,7 +103,7 @@ class HubSpotConnector(Connector):
         """App, user and scopes as text; empty where HubSpot has no information on the token, as for service keys."""
         try:
             told = self._session.token_info()
-        except (ConfigError, GoneError):
+        except UNTOLD:
             return {}
         return {
             "app_id": str(told["app_id"] or ""),
@@ -122,8 +124,8 @@ def open_connector(
 ) -> HubSpotConnector:
     """A connector to the portal that `credentials` open. No call is made yet.
 
-    `deadline` bounds each HTTP call, its repetitions included. `hold_credentials` is for OAuth with several workers:
-    it lets one of them renew and gives the others what that one stored.
+    `deadline` bounds each HTTP call, its repetitions included; a method may make several. `hold_credentials` is for
+    OAuth with several workers: it lets one of them renew and gives the others what that one stored.
     """
     session = Session(
         base_url=base_url,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from connectors.hubspot.session import Session
-from crm_sync.errors import AuthError, ConfigError, GoneError
+from crm_sync.errors import AuthError, ConfigError, GoneError, RecordError
 from crm_sync.ports import Check
+
+# What token information may answer for a token that lets us in all the same: how it treats service keys isn't written.
+UNTOLD = (AuthError, ConfigError, GoneError, RecordError)
 
 # Object, and the scopes that following it (and for people, writing it) takes. Engagements hang on the contacts scope.
 # Source: HubSpot scopes reference.
@@ -25,9 +28,10 @@ SCOPES: Mapping[str, Sequence[str]] = {
 
 def permissions(session: Session) -> list[Check]:
     """By the token's scopes; where HubSpot doesn't tell them (service keys), by one cheap read of each object."""
+    session.sign_in()
     try:
         granted = {str(scope) for scope in session.token_info()["scopes"]}
-    except (ConfigError, GoneError):
+    except UNTOLD:
         granted = set()
     if granted:
         return [_by_scopes(object, needed, granted) for object, needed in SCOPES.items()]

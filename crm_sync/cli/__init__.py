@@ -7,7 +7,22 @@ import sys
 import typer
 
 from crm_sync import __version__
-from crm_sync.cli import connect, database, doctor, fields, mapping, policy
+from crm_sync.cli import (
+    audit,
+    connect,
+    connections,
+    database,
+    dead_letters,
+    demo,
+    doctor,
+    explain,
+    fields,
+    mapping,
+    policy,
+    sandbox,
+    status,
+    up,
+)
 from crm_sync.cli.output import errors
 from crm_sync.errors import CrmSyncError
 
@@ -19,6 +34,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(demo.demo)
+app.command()(up.up)
+app.command()(status.status)
+app.command()(explain.explain)
+app.command()(connections.observe)
+app.command()(connections.pause)
+app.command()(connections.resume)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(audit.app, name="audit")
+app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(database.app, name="database")
 app.command()(connect.connect)
 app.command()(doctor.doctor)

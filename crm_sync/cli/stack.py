@@ -42,6 +42,8 @@ class Stack:
             "CRM_SYNC_BROKER_URL": settings.broker_url,
             "CRM_SYNC_SECRET_KEY": settings.secret_key,
             "CRM_SYNC_PARENT_PIPE": str(self._reading),
+            # Messages carry no pickles here, so what Celery warns root of can't happen.
+            "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
         }
         self._processes = settings.worker_processes
@@ -77,13 +79,13 @@ class Stack:
             self._worker(leg, leg, processes=self._processes if leg == "pull" else 1)
         self._worker("keep", "keep", processes=1)
         self.start(
-            "beat", "celery", "-A", "celery_config", "beat", "--loglevel", "WARNING",
+            "beat", "celery", "--quiet", "-A", "celery_config", "beat", "--loglevel", "WARNING",
             "--schedule", str(self._run / "beat-schedule"), "--pidfile", "",
         )  # fmt: skip
 
     def _worker(self, name: str, queue: str, *, processes: int) -> None:
         self.start(
-            name, "celery", "-A", "celery_config", "worker", "--queues", queue, "--hostname", f"{name}@%h",
+            name, "celery", "--quiet", "-A", "celery_config", "worker", "--queues", queue, "--hostname", f"{name}@%h",
             "--concurrency", str(processes), "--pool", "prefork", "--loglevel", "WARNING", "--without-gossip",
             "--without-mingle",
         )  # fmt: skip

@@ -38,7 +38,7 @@ def up(
         engine.dispose()
         processes = stack.enter_context(Stack(settings, _line))
         if sandbox:
-            ready = sandboxed.start(processes, settings.home / "run", people=people)
+            ready = sandboxed.start(processes, settings.home / "run", people=people, activities=people * 8)
             say(sandboxed.how_to_connect(ready))
         processes.start_workers()
         say("crm-sync is up: pull, evaluate and push work. Ctrl-C stops it.")

@@ -6,6 +6,7 @@ signals and are dropped where tracking isn't allowed.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 import polars as pl
@@ -83,6 +84,13 @@ DEAL_COLUMNS: dict[str, Shape] = {
 
 EXTRA_PREFIX = "x_"
 WEB_PREFIX = "x_web_"
+
+PROTECTED = re.compile(
+    r"^(x_)?age(_?(group|band|range|years))?(__c)?$|individualsage|gender|(?<![a-z])sex(ual)?(?![a-z])|birth|salutation"
+    r"|religi|ethnic|(?<![a-z])race(?![a-z])|nationality|marital|relationship_?status|pregnan|disabilit"
+    r"|(?<![a-z])health(?!care|_?score)|political|trade_?union"
+)
+"""Words of attributes that may not decide about people, nor be shown as a reason."""
 
 
 class Kind(StrEnum):

@@ -47,8 +47,11 @@ def with_consent(people: pl.DataFrame, policy: ConsentPolicy) -> pl.DataFrame:
     return answered.with_columns(_verdict(purpose, getattr(policy, purpose)) for purpose in Purpose)
 
 
-def consent_state(policy: PurposePolicy) -> pl.Expr:
-    """State code of each person, null where they may be scored; the first refusal wins."""
+def consent_state(policy: PurposePolicy, *, closed: pl.Expr) -> pl.Expr:
+    """State code of each person, null where they may be scored; the first refusal wins.
+
+    Who is `closed` has no record left that could be asked for consent, or that names a country.
+    """
     consent, until = pl.col("consent_score"), pl.col("consent_score_until")
     blocks_unknown = pl.col("country_group").is_in(policy.groups_blocking_unknown())
     return (
@@ -60,6 +63,8 @@ def consent_state(policy: PurposePolicy) -> pl.Expr:
         .then(pl.lit(State.CONSENT_REFUSED.value))
         .when(until <= pl.col("as_of"))
         .then(pl.lit(State.CONSENT_EXPIRED.value))
+        .when(closed)
+        .then(pl.lit(State.CLOSED.value))
         .when((consent == Answer.UNKNOWN) & blocks_unknown)
         .then(pl.lit(State.CONSENT_UNKNOWN.value))
     )

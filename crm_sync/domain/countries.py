@@ -110,7 +110,7 @@ FM FSM Micronesia
 FO FRO Faroe Islands
 FR FRA France|Frankreich|Francia|Frankrijk
 GA GAB Gabon
-GB GBR United Kingdom|UK|U.K.|Great Britain|Britain|England|Scotland|Wales|Northern Ireland|Großbritannien
+GB GBR United Kingdom|UK|Great Britain|Britain|England|Scotland|Wales|Northern Ireland|Großbritannien
 GD GRD Grenada
 GE GEO Georgia
 GF GUF French Guiana
@@ -265,7 +265,7 @@ TZ TZA Tanzania
 UA UKR Ukraine
 UG UGA Uganda
 UM UMI United States Minor Outlying Islands
-US USA United States|United States of America|U.S.|U.S.A.|America|USA|Vereinigte Staaten|Estados Unidos|États-Unis
+US USA United States|United States of America|America|USA|Vereinigte Staaten|Estados Unidos|États-Unis
 UY URY Uruguay
 UZ UZB Uzbekistan
 VA VAT Vatican City|Holy See
@@ -294,7 +294,6 @@ def _codes() -> dict[str, str]:
         two, three, names = line.split(" ", 2)
         for spelling in (two, three, *names.split("|")):
             codes[spelling.lower()] = two
-            codes[spelling.lower().replace(".", "")] = two
     return codes
 
 
@@ -305,7 +304,8 @@ def _group_of() -> dict[str, str]:
 
 def country_code(country: pl.Expr) -> pl.Expr:
     """The two-letter code of a country as somebody wrote it (`Germany`, `DE`, `germany `), null if not recognised."""
-    written = country.str.strip_chars(" .").str.to_lowercase().str.replace_all(r"\s+", " ")
+    plain = country.str.replace_all(".", "", literal=True).str.strip_chars()
+    written = plain.str.to_lowercase().str.replace_all(r"\s+", " ")
     return written.replace_strict(_codes(), default=None, return_dtype=pl.String)
 
 

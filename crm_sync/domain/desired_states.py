@@ -15,14 +15,15 @@ from crm_sync.domain.states import CONSENT_STATES, State
 def worth_pushing(policy: PolicyVersion) -> pl.Expr:
     """Whether an evaluated row differs from what was last pushed by more than noise; never null (law 6).
 
-    It does when the state, the bucket or the top reason changed, or the score moved by the dead band or more.
+    It does when the state, the bucket or the top reason changed, or the score moved by the dead band or more. A top
+    reason that isn't known is not compared.
     """
-    scored = pl.col("state") == State.SCORED
+    scored, last_reason = pl.col("state") == State.SCORED, pl.col("last_top_reason")
     moved = (pl.col("score") - pl.col("last_score")).abs() >= max(policy.dead_band, 1)
     return (
         pl.col("state").ne_missing(pl.col("last_state"))
         | pl.col("bucket").ne_missing(pl.col("last_bucket"))
-        | (scored & pl.col("top_reason").ne_missing(pl.col("last_top_reason")))
+        | (scored & last_reason.is_not_null() & last_reason.ne_missing(pl.col("top_reason")))
         | moved.fill_null(False)
     )
 

@@ -127,9 +127,8 @@ def judged(people: pl.DataFrame, policy: PolicyVersion) -> pl.DataFrame:
     converted = pl.lit(policy.not_scored.converted) & pl.col("is_converted").fill_null(False)
     return noticed.with_columns(
         state=pl.coalesce(
-            consent_state(policy.consent.score),
+            consent_state(policy.consent.score, closed=(pl.col("open_records") == 0) & ~converted),
             pl.when(converted).then(pl.lit(State.CONVERTED.value)),
-            pl.when(pl.col("open_records") == 0).then(pl.lit(State.CLOSED.value)),
             pl.when(test).then(pl.lit(State.TEST_RECORD.value)),
             pl.when(held_back).then(pl.lit(State.HELD.value)),
             pl.when(lacks_what_is_needed(policy.not_scored.needs)).then(pl.lit(State.NOT_ENOUGH_DATA.value)),
@@ -153,9 +152,12 @@ def _score(people: pl.DataFrame, seen: pl.DataFrame, policy: PolicyVersion, scor
 
 def _turns_at(people: pl.DataFrame, seen: pl.DataFrame) -> pl.Series:
     """When the first feature window turns over, or a booked meeting takes place; null where nothing is to come."""
-    age = pl.col("age_days")
-    left = [pl.when(age < days).then(days - age) for days in (0, *WINDOWS)]
-    next_turn = pl.col("as_of") + (pl.min_horizontal(left) * 86_400_000_000).ceil().cast(pl.Duration("us"))
+    occurred, as_of = pl.col("occurred_at"), pl.col("as_of")
+    # On the very microsecond an activity is still within its window, so look one later.
+    leaves = (occurred + timedelta(days=days, microseconds=1) for days in WINDOWS)
+    next_turn = pl.min_horizontal(
+        pl.when(occurred > as_of).then(occurred), *(pl.when(moment > as_of).then(moment) for moment in leaves)
+    )
     turns = seen.group_by("row").agg(next_turn.min().alias("turns_at"))
     return people.with_row_index("row").join(turns, on="row", how="left", maintain_order="left")["turns_at"]
 

@@ -37,7 +37,8 @@ FINDING_WORDS: dict[str, str] = {
 """Every finding with a plain sentence."""
 
 _FILLER = (
-    r"(test\w*|tester|asdf\w*|qwert\w*|foo|bar|baz|foobar|dummy|fake|abc|abcd|xxx+|aaa+|zzz+|none|null|n/?a|unknown)"
+    r"(test\w*|asdf\w*|qwert\w*|qwe|rty|foo|bar|baz|foobar|dummy|fake|abc|abcd|xxx+|yyy+|aaa+|zzz+|mickey|mouse|"
+    r"none|null|n/?a|unknown)"
 )
 
 

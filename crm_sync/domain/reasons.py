@@ -15,9 +15,8 @@ import numpy as np
 import polars as pl
 
 from crm_sync.domain.addresses import EmailKind, domain
-from crm_sync.domain.columns import EXTRA_PREFIX, WEB_PREFIX
+from crm_sync.domain.columns import EXTRA_PREFIX, PROTECTED, WEB_PREFIX
 from crm_sync.domain.features import DAY, field_of
-from crm_sync.domain.mappings.problems import PROTECTED
 from crm_sync.domain.scores import Floats
 
 MOST_RAISING, MOST_LOWERING = 3, 2
@@ -266,7 +265,7 @@ def _email() -> pl.Expr:
 
 
 def _counted(field: str) -> pl.Expr:
-    """The last day, and how many in 90 days; one person's silence is told by the day of the last one too."""
+    """The last day, and how many in 90 days. A month without any activity is told as silence."""
     scope, one, many = _COUNTED[field]
     since, recent = pl.col(f"f_days_since_{scope}"), pl.col(f"f_{scope}_90d").cast(pl.Int64)
     microseconds = (since * (DAY / timedelta(microseconds=1))).round().cast(pl.Int64)
@@ -274,7 +273,7 @@ def _counted(field: str) -> pl.Expr:
     said = (
         pl.when(since.is_null())
         .then(pl.lit(f"No {many} yet"))
-        .when(recent == 0)
+        .when(since > (30 if field == "activity" else 90))
         .then(pl.lit(f"No {many} since ") + last)
         .when(recent == 1)
         .then(pl.lit(f"{one} on ") + last)

@@ -14,6 +14,7 @@ from crm_sync.sandbox.load import Loaded, LoadProblem, load, read_loadfile, read
 from crm_sync.sandbox.serve import Options, serve
 
 PORTS = {"salesforce": 8411, "hubspot": 8412}
+NAMES = {"salesforce": "Salesforce", "hubspot": "HubSpot"}
 Host = Annotated[str, typer.Option(help="Address to listen on. Whoever reaches it can do anything to the sandbox.")]
 
 app = typer.Typer(no_args_is_help=True, help="A Salesforce org and a HubSpot portal on this machine, to try things on.")
@@ -98,7 +99,7 @@ def _say_json(connection: dict[str, Any]) -> None:
 def _say(connection: dict[str, Any]) -> None:
     for crm in ("salesforce", "hubspot"):
         there = connection[crm]
-        typer.echo(f"{crm.capitalize():<11} {there['url']}")
+        typer.echo(f"{NAMES[crm]:<11} {there['url']}")
         for name, value in there["credentials"].items():
             if isinstance(value, str):
                 typer.echo(f"  {name:<16} {value}")

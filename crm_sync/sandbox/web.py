@@ -41,7 +41,11 @@ class LiveServer:
         # asyncio turns Nagle's algorithm off only for sockets that name TCP; with it on, each answer takes 40 ms.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((host, port))
+        try:
+            self._socket.bind((host, port))
+        except OSError:
+            self._socket.close()
+            raise
         self.port = int(self._socket.getsockname()[1])
         scheme = "https" if certificate else "http"
         self.url = f"{scheme}://{host}:{self.port}"

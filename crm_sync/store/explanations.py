@@ -136,3 +136,46 @@ def budgets(session: Session, connection: int) -> Sequence[Any]:
         "SELECT span, taken, allowed, seen_used, resets_at FROM budget WHERE connection_id = :connection ORDER BY span",
         connection=connection,
     )
+
+
+def progress(session: Session) -> Any:
+    """How far the first round is: rows pulled, people evaluated, entries delivered, and whether all has settled."""
+    [row] = rows(
+        session,
+        """
+        SELECT (SELECT coalesce(sum(rows_read), 0) FROM feed WHERE strpos(name, chr(58)) = 0) AS rows_read,
+               (SELECT count(*) FROM person) AS people,
+               (SELECT count(*) FROM person WHERE evaluated_at IS NOT NULL) AS evaluated,
+               (SELECT count(*) FROM outbox WHERE state = 'delivered') AS delivered,
+               NOT EXISTS (SELECT FROM feed JOIN mapping_version USING (connection_id)
+                           WHERE published AND watermark IS NULL AND last_problem = '' AND strpos(name, 'archived') = 0
+                             AND (cursor IS NOT NULL OR next_due <= now()))
+               AND NOT EXISTS (SELECT FROM inbox)
+               AND NOT EXISTS (SELECT FROM outbox WHERE state IN ('waiting', 'in_flight')) AS settled
+        """,
+    )
+    return row
+
+
+def examples(session: Session) -> Sequence[Any]:
+    """One open record for each of four situations that a rep meets: hot, cold, not scored, unknown consent."""
+    return rows(
+        session,
+        """
+        WITH newest AS (
+            SELECT DISTINCT ON (person_id) * FROM evaluation ORDER BY person_id, number DESC
+        ), shown AS (
+            SELECT newest.*, record.id AS record_id, record.connection_id, record.object, record.crm_id
+            FROM newest JOIN link ON link.person_id = newest.person_id AND link.to_at IS NULL
+                 JOIN record ON record.id = link.record_id AND record.life = 'open' AND record.own_accepted <> '{}'
+        )
+        (SELECT 'hot' AS situation, * FROM shown WHERE state = 'scored' ORDER BY score DESC, person_id LIMIT 1)
+        UNION ALL
+        (SELECT 'cold', * FROM shown WHERE state = 'scored' ORDER BY score, person_id LIMIT 1)
+        UNION ALL
+        (SELECT 'not scored', * FROM shown WHERE state NOT IN ('scored', 'consent_unknown', 'converted')
+         ORDER BY state = 'not_enough_data' DESC, person_id LIMIT 1)
+        UNION ALL
+        (SELECT 'unknown consent', * FROM shown WHERE state = 'consent_unknown' ORDER BY person_id LIMIT 1)
+        """,
+    )

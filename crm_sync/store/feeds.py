@@ -145,6 +145,17 @@ def release(session: Session, held: Lease, *, due: datetime, problem: str) -> No
     )
 
 
+def postpone(session: Session, connection: int, name: str, now: datetime) -> None:
+    """Look at a feed that nothing uses only now and then: a mapping may come to use it, and then hurries it."""
+    run(
+        session,
+        "UPDATE feed SET next_due = :later WHERE connection_id = :connection AND name = :name",
+        connection=connection,
+        name=name,
+        later=now + timedelta(minutes=10),
+    )
+
+
 def hurry(session: Session, connection: ConnectionId, now: datetime) -> int:
     """Make every feed of a connection due now."""
     return run(

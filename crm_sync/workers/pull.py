@@ -23,10 +23,15 @@ def due() -> None:
 def feed(connection: int, name: str) -> None:
     """Read one feed page by page until it has no more; each page lets the evaluate leg go on."""
     from crm_sync.flows.pull import pull
+    from crm_sync.store import feeds
 
     ours = installation()
     source = ours.source(connection, name)
-    while source is not None:
+    if source is None:
+        with ours.transaction() as session:
+            feeds.postpone(session, connection, name, ours.now())
+        return
+    while True:
         pulled = pull(ours.transaction, source, ours.now(), span=ours.lease_span)
         if pulled.waiting:
             nudge("evaluate.waiting")

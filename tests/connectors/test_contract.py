@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -73,6 +73,11 @@ def said(outcomes: Sequence[Outcome]) -> Counter[Answer]:
     return Counter(outcome.answer for outcome in outcomes)
 
 
+def is_now(world: World, at: datetime | None) -> bool:
+    """The CRM's now when the call began; on a busy machine that may be a moment ago."""
+    return at is not None and timedelta(0) <= world.now() - at <= timedelta(seconds=30)
+
+
 # Reading changes
 
 
@@ -83,7 +88,7 @@ def test_the_first_walk_meets_everybody_once(world: World):
 
     assert sorted(ids(batches)) == sorted(people)
     assert [batch.complete_until for batch in batches[:-1]] == [None] * (len(batches) - 1)
-    assert batches[-1].complete_until == world.now()
+    assert is_now(world, batches[-1].complete_until)
 
 
 def test_a_batch_tells_id_stamp_creation_fields_and_life(world: World):
@@ -128,8 +133,9 @@ def test_given_a_row_seen_three_seconds_late_when_polled_then_the_overlap_meets_
     [person] = world.add_people(1)
     cursor = at_rest(world)
     world.hide(person, seconds=3)
+    world.clock.advance(timedelta(seconds=2))
     first = walk(world, cursor)
-    world.clock.advance(timedelta(seconds=4))
+    world.clock.advance(timedelta(seconds=2))
 
     second = walk(world, first[-1].next_cursor)
 
@@ -158,7 +164,7 @@ def test_an_idle_poll_is_one_call_and_no_row(world: World):
 
     assert len(world.calls(before)) == 1
     assert len(batch.records) == 0
-    assert batch.complete_until == world.now()
+    assert is_now(world, batch.complete_until)
 
 
 @pytest.mark.parametrize("n", [1, 199, 1000])

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -105,13 +106,13 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 @pytest.fixture
-def hold(tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+def hold() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts processes that hold a data folder; they are killed in the end."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(folder: Path) -> subprocess.Popen[str]:
+    def start(folder: Path, **how: Any) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", HOLDER, str(folder)]
-        started.append(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True))
+        started.append(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, **how))
         return started[-1]
 
     yield start
@@ -148,7 +149,8 @@ def nobodys_place() -> Iterator[Path]:
             pytest.skip(f"this machine doesn't let root open a way to Python for nobody: {tried.stderr.strip()}")
         yield place
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(place / "own")
+        place.rmdir()
 
 
 @pytest.fixture
@@ -159,9 +161,13 @@ def as_nobody(nobodys_place: Path) -> Callable[..., subprocess.CompletedProcess[
 
 def run_as_nobody(place: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), "FOLDER": str(place / "own")}
-    with tempfile.TemporaryDirectory(dir=place) as hold:
-        command = [*_way(Path(hold)), sys.executable, "-B", "-c", script, *arguments]
-        return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
+    hold = Path(tempfile.mkdtemp(dir=place))
+    command = [*_way(hold), sys.executable, "-B", "-c", script, *arguments]
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
+    # Never anything that descends: should a mount ever be left, it is somebody's folder.
+    for mount_point in (*hold.iterdir(), hold):
+        mount_point.rmdir()
+    return done
 
 
 def _way(hold: Path) -> list[str]:
@@ -170,4 +176,15 @@ def _way(hold: Path) -> list[str]:
     closed = {parent for path in needed for parent in path.parents if not parent.stat().st_mode & 0o001}
     if not shutil.which("unshare") or not shutil.which("setpriv"):
         pytest.skip("needs unshare and setpriv (util-linux)")
-    return ["unshare", "--mount", "sh", "-c", OPEN_THE_WAY, "sh", str(hold), *map(str, sorted(closed)), "--"]
+    return [
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "sh",
+        "-c",
+        OPEN_THE_WAY,
+        "sh",
+        str(hold),
+        *map(str, sorted(closed)),
+        "--",
+    ]

@@ -11,7 +11,7 @@ import pytest
 
 from crm_sync import embedded
 
-from .conftest import ROOT, copy_folder, value
+from .conftest import ROOT, copy_folder, url, value
 
 needs_root = pytest.mark.skipif(not ROOT, reason="asks what root gets; this run is by an ordinary user")
 
@@ -77,22 +77,16 @@ def test_an_ordinary_user_is_served_and_nothing_of_his_stays(as_nobody):
 
 
 @needs_root
-def test_given_root_then_both_servers_run_as_nobody_without_any_group_of_root(data):
-    with embedded.running(data, durable=False):
-        status = embedded.status(data)
-        servers = [psutil.Process(pid) for pid in (status.postgres, status.valkey)]
-        users = {uid for server in servers for uid in server.uids()}
-        groups = {gid for server in servers for gid in server.gids()} | {
-            int(gid)
-            for server in servers
-            for line in Path(f"/proc/{server.pid}/status").read_text().splitlines()
-            if line.startswith("Groups:")
-            for gid in line.split()[1:]
-        }
+def test_given_root_with_more_groups_then_both_servers_run_as_nobody_without_any_of_them(data, hold):
+    url(hold(data, extra_groups=[0, 4]))
+    status = embedded.status(data)
+
+    servers = [psutil.Process(pid) for pid in (status.postgres, status.valkey)]
+    users = {uid for server in servers for uid in server.uids()}
+    groups = {gid for server in servers for gid in [*server.gids(), *more_groups(server.pid)]}
 
     entry = pwd.getpwnam("nobody")
-    assert users == {entry.pw_uid}
-    assert groups == {entry.pw_gid}
+    assert (users, groups) == ({entry.pw_uid}, {entry.pw_gid})
 
 
 @needs_root
@@ -143,3 +137,8 @@ def test_given_a_cluster_of_another_user_when_root_starts_it_then_the_sentence_n
 
 def modes(folder: Path) -> list[int]:
     return [path.stat().st_mode for path in (folder, *folder.parents, folder / "data")]
+
+
+def more_groups(pid: int) -> list[int]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return [int(group) for line in lines if line.startswith("Groups:") for group in line.split()[1:]]

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,42 @@ def client(connection: dict[str, Any], request: pytest.FixtureRequest) -> Iterat
         yield found
 
 
-def started(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[dict[str, Any]]:
+    """One sandbox for all tests that only hear it say no."""
+    with running(Sandbox(), Options()) as found:
+        yield found
+
+
+@pytest.fixture(params=CRMS)
+def refusing(lasting: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[SandboxClient]:
+    with SandboxClient(lasting[request.param]["url"]) as found:
+        yield found
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the sandbox command; whatever a test leaves running is ended with it."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def ready(path: Path, process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -59,11 +91,6 @@ def ready(path: Path, process: subprocess.Popen[str]) -> dict[str, Any]:
         time.sleep(0.05)
     found: dict[str, Any] = json.loads(path.read_text())
     return found
-
-
-def ended(process: subprocess.Popen[str]) -> int:
-    with process:
-        return process.wait(timeout=20)
 
 
 def salesforce_of(connection: dict[str, Any], **options: Any) -> Salesforce:
@@ -169,13 +196,13 @@ def test_the_clock_moves_stops_and_goes_on_for_both_crms(connection, sandbox):
         {"freeze": "x"},
     ],
 )
-def test_a_clock_is_not_moved_by_nonsense(client, wish):
-    before = client.now()
+def test_a_clock_is_not_moved_by_nonsense(refusing, wish):
+    before = refusing.now()
 
     with pytest.raises(SandboxRefusal):
-        client._ask("POST", "clock", json=wish)
+        refusing._ask("POST", "clock", json=wish)
 
-    assert client.now() - before < timedelta(seconds=30)
+    assert refusing.now() - before < timedelta(seconds=30)
 
 
 def test_actions_are_done_one_by_one_or_as_a_list(connection, sandbox):
@@ -197,9 +224,9 @@ def test_actions_are_done_one_by_one_or_as_a_list(connection, sandbox):
         pytest.param({"do": "edit"}, id="incomplete"),
     ],
 )
-def test_an_action_that_makes_no_sense_is_refused_with_a_sentence(client, action):
+def test_an_action_that_makes_no_sense_is_refused_with_a_sentence(refusing, action):
     with pytest.raises(SandboxRefusal, match="action"):
-        client.act(action)
+        refusing.act(action)
 
 
 def test_planned_faults_meet_clients_of_their_own_crm_until_cleared(connection):
@@ -218,11 +245,11 @@ def test_planned_faults_meet_clients_of_their_own_crm_until_cleared(connection):
         assert requests.get(f"{urls['salesforce']}/services/data", timeout=5).status_code == 200
 
 
-def test_a_plan_or_fault_that_is_not_there_is_refused(client):
+def test_a_plan_or_fault_that_is_not_there_is_refused(refusing):
     with pytest.raises(SandboxRefusal, match="There is no plan hurricane"):
-        client.faults("hurricane")
+        refusing.faults("hurricane")
     with pytest.raises(SandboxRefusal, match="not a regular expression"):
-        client.faults({"do": "reset", "path": "("})
+        refusing.faults({"do": "reset", "path": "("})
 
 
 def test_seeds_are_taken_block_by_block(connection, sandbox):
@@ -266,11 +293,9 @@ def test_a_taken_port_is_named(sandbox):
             pass
 
 
-def test_served_as_a_command_it_writes_a_private_ready_file_and_ends_on_request(tmp_path):
+def test_served_as_a_command_it_writes_a_private_ready_file_and_ends_on_request(tmp_path, start):
     path = tmp_path / "ready.json"
-    process = started(
-        "serve", *FREE_PORTS, "--people", "150", "--activities", "300", "--json", "--ready-file", str(path)
-    )
+    process = start("serve", *FREE_PORTS, "--people", "150", "--activities", "300", "--json", "--ready-file", str(path))
 
     connection = ready(path, process)
     with SandboxClient(connection["salesforce"]["url"]) as client:
@@ -286,36 +311,36 @@ def test_served_as_a_command_it_writes_a_private_ready_file_and_ends_on_request(
     assert not path.exists()
 
 
-def test_given_a_starter_that_dies_when_served_with_its_pid_then_the_sandbox_ends_too(tmp_path):
+def test_given_a_starter_that_dies_when_served_with_its_pid_then_the_sandbox_ends_too(tmp_path, start):
     path = tmp_path / "ready.json"
     starter = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    process = started("serve", *FREE_PORTS, "--empty", "--ready-file", str(path), "--parent-pid", str(starter.pid))
+    process = start("serve", *FREE_PORTS, "--empty", "--ready-file", str(path), "--parent-pid", str(starter.pid))
     ready(path, process)
 
     starter.kill()
     starter.communicate()
 
-    assert ended(process) == 0
+    assert process.wait(timeout=20) == 0
 
 
-def test_given_stdin_that_closes_when_served_until_then_the_sandbox_ends(tmp_path):
+def test_given_stdin_that_closes_when_served_until_then_the_sandbox_ends(tmp_path, start):
     path = tmp_path / "ready.json"
-    process = started(
+    process = start(
         "serve", *FREE_PORTS, "--empty", "--ready-file", str(path), "--until-stdin-closes", stdin=subprocess.PIPE
     )
     ready(path, process)
 
     process.stdin.close()
 
-    assert ended(process) == 0
+    assert process.wait(timeout=20) == 0
 
 
-def test_loading_without_a_sandbox_says_so_in_one_sentence(tmp_path):
+def test_loading_without_a_sandbox_says_so_in_one_sentence(tmp_path, start):
     (tmp_path / "a.csv").write_text("id\n1\n")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-        process = started("load", str(tmp_path / "a.csv"), "--as", "olist", "--url", f"http://127.0.0.1:{port}")
+        process = start("load", str(tmp_path / "a.csv"), "--as", "olist", "--url", f"http://127.0.0.1:{port}")
 
         said, complaint = process.communicate(timeout=30)
 

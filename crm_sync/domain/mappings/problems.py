@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from crm_sync.domain.columns import ACCOUNT_COLUMNS, CONSENT_COLUMNS, DEAL_COLUMNS, PERSON_COLUMNS, Shape
+from crm_sync.domain.columns import ACCOUNT_COLUMNS, CONSENT_COLUMNS, DEAL_COLUMNS, PERSON_COLUMNS, PROTECTED, Shape
 from crm_sync.domain.documents import did_you_mean
 from crm_sync.domain.fields import OWN_FIELDS, Catalogue, CatalogueField, FieldType, OwnField
 from crm_sync.domain.mappings.translation import FALSE_WORDS, TRUE_WORDS
@@ -26,12 +26,6 @@ WRITABLE_INTO: dict[FieldType, frozenset[FieldType]] = {
     FieldType.LONG_TEXT: frozenset({FieldType.LONG_TEXT, FieldType.TEXT}),
     FieldType.DATETIME: frozenset({FieldType.DATETIME}),
 }
-PROTECTED = re.compile(
-    r"gender|(?<![a-z])sex(?![a-z])|(?<![a-z])age(?![a-z])|individualsage|birth|salutation|religi|ethnic|(?<![a-z])race(?![a-z])"
-    r"|nationality|marital|pregnan|disab|health|political|(?<![a-z])union(?![a-z])|orientation|relationship_?status"
-)
-"""Words of attributes that may not decide about people, nor be shown as a reason."""
-
 NOT_SEEN = "isn't there, or is hidden from our user."
 
 OWN_SPELLING = re.compile(r"crm_?sync_?(" + "|".join(field.name.replace("_", "_?") for field in OWN_FIELDS) + ")")

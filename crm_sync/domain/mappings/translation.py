@@ -98,7 +98,7 @@ class _Reader:
         self.rows = len(rows)
 
     def text(self, name: str) -> pl.Series:
-        """Trimmed and free of control characters; null for what is empty or only punctuation."""
+        """Trimmed, without control characters and doubled blanks; null for what is empty or only punctuation."""
         if name not in self._texts:
             raw = pl.Series([row.get(name) for row in self._rows], dtype=pl.String, strict=False)
             self._texts[name] = _cleaned(raw)
@@ -130,7 +130,7 @@ class _Reader:
 
 
 def _cleaned(raw: pl.Series) -> pl.Series:
-    text = raw.str.replace_all(r"[\p{Cc}\u{200B}\u{FEFF}]+", " ").str.strip_chars()
+    text = raw.str.replace_all(r"[\s\p{Cc}\u{200B}\u{FEFF}]+", " ").str.strip_chars()
     empty = ~text.str.contains(r"[^\p{P}\p{Z}]")
     return text.set(empty.fill_null(False), None)
 

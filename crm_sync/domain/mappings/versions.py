@@ -39,17 +39,30 @@ Source = Annotated[tuple[FieldName, ...], BeforeValidator(_as_tuple), Field(min_
 """One CRM field, or several of which the first with a value counts."""
 
 
-def _known(columns: Mapping[str, Shape]) -> AfterValidator:
-    def check(sources: dict[str, Source]) -> dict[str, Source]:
-        unknown = [name for name in sources if name not in columns]
-        if unknown:
-            hints = (
-                f"{name} is not a canonical column, {documents.did_you_mean(name, list(columns))}" for name in unknown
-            )
-            raise ValueError(" ".join(hints))
-        return sources
+def _one_of(names: Iterable[str], what: str) -> AfterValidator:
+    """Refuses a key that is none of `names`."""
+    known = list(names)
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"{name} is not {what}; {documents.did_you_mean(name, known)}")
+        return name
 
     return AfterValidator(check)
+
+
+def _extra_name(name: str) -> str:
+    if not re.fullmatch(r"x_[a-z0-9_]{1,60}", name):
+        raise ValueError(f"{name}: an extra column is named x_ and then small letters, digits or _.")
+    return name
+
+
+CanonicalColumn = Annotated[str, _one_of(MAPPED_PERSON_COLUMNS, "a canonical column")]
+AccountColumn = Annotated[str, _one_of(ACCOUNT_COLUMNS, "a column of an account")]
+ConsentColumn = Annotated[str, _one_of(CONSENT_COLUMNS, "a column of consent")]
+DealColumn = Annotated[str, _one_of(DEAL_COLUMNS, "a column of a deal")]
+ExtraName = Annotated[str, AfterValidator(_extra_name)]
+OwnFieldName = Annotated[str, _one_of((field.name for field in OWN_FIELDS), "one of our own fields")]
 
 
 class Extra(Part):
@@ -63,27 +76,12 @@ class Extra(Part):
         return Shape(self.type)
 
 
-def _named_as_extras(extras: dict[str, Extra]) -> dict[str, Extra]:
-    wrong = [name for name in extras if not re.fullmatch(r"x_[a-z0-9_]{1,60}", name)]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)}: extra columns are named x_ and then small letters, digits or _.")
-    return extras
-
-
-def _named_as_own_fields(names: dict[str, str]) -> dict[str, str]:
-    own = [field.name for field in OWN_FIELDS]
-    unknown = [name for name in names if name not in own]
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)} is not one of our own fields; they are {', '.join(own)}.")
-    return names
-
-
 class PersonObject(Part):
     """An object whose records are people: Lead, Contact, contacts."""
 
-    fields: Annotated[dict[str, Source], _known(MAPPED_PERSON_COLUMNS)]
-    extra: Annotated[dict[str, Extra], AfterValidator(_named_as_extras)] = Field(default_factory=dict)
-    own_fields: Annotated[dict[str, str], AfterValidator(_named_as_own_fields)] = Field(
+    fields: dict[CanonicalColumn, Source]
+    extra: dict[ExtraName, Extra] = Field(default_factory=dict)
+    own_fields: dict[OwnFieldName, str] = Field(
         default_factory=lambda: {field.name: AS_THE_CONNECTOR_SPELLS for field in OWN_FIELDS}
     )
 
@@ -91,19 +89,19 @@ class PersonObject(Part):
 class AccountObject(Part):
     """An object whose records are companies; what it says fills what the person's own records leave open."""
 
-    fields: Annotated[dict[str, Source], _known(ACCOUNT_COLUMNS)]
+    fields: dict[AccountColumn, Source]
 
 
 class ConsentObject(Part):
     """An object that holds what people allowed: Salesforce's Individual. Its refusals bind the person."""
 
-    fields: Annotated[dict[str, Source], _known(CONSENT_COLUMNS)]
+    fields: dict[ConsentColumn, Source]
 
 
 class DealObject(Part):
     """An object whose records are deals."""
 
-    fields: Annotated[dict[str, Source], _known(DEAL_COLUMNS)]
+    fields: dict[DealColumn, Source]
 
 
 class KindChoice(Part):

@@ -73,13 +73,14 @@ class SearchIndex:
     """Follows `rows` at a distance of `lag` milliseconds.
 
     Results of recent queries are kept and brought up to date by the rows that changed since, so walking a large
-    result page by page costs what each page returns.
+    result page by page costs what each page returns. `looked_at` counts the rows that were held against a query.
     """
 
     _QUERIES_KEPT = 12
 
     def __init__(self, rows: Mapping[int, _Row]) -> None:
         self.lag = 0
+        self.looked_at = 0
         self._rows = rows
         self._behind: dict[int, _Copy | None] = {}
         self._hidden: dict[int, int] = {}
@@ -173,17 +174,21 @@ class SearchIndex:
         at = self._forgotten + len(self._changed)
         if found is None or found.seen < self._forgotten:
             found = Matches(key)
-            found.fill(d for d in candidates() if test(d))
+            found.fill(d for d in candidates() if self._passes(d, test))
             self._queries[query] = found
         else:
             for id in dict.fromkeys(self._changed[found.seen - self._forgotten :]):
                 document = self.document(id)
-                found.put(id, document if document is not None and test(document) else None)
+                found.put(id, document if document is not None and self._passes(document, test) else None)
         found.seen = at
         self._queries.move_to_end(query)
         while len(self._queries) > self._QUERIES_KEPT:
             self._queries.popitem(last=False)
         return found
+
+    def _passes(self, document: Document, test: Callable[[Document], bool]) -> bool:
+        self.looked_at += 1
+        return test(document)
 
     def _note(self, id: int) -> None:
         """A row may be seen differently from now on."""

@@ -175,20 +175,25 @@ class HubSpotPortal:
             no_op=before == after,
         )
 
-    def v3_associations(self, pair: tuple[str, str], here: int) -> Iterator[dict[str, str]]:
-        """The ties of a record in the form of the v3 API: one entry for each type, named after the pair."""
+    def v3_associations(
+        self, pair: tuple[str, str], here: int, partners: Iterable[int] | None = None
+    ) -> Iterator[dict[str, str]]:
+        """The ties of a record in the form of the v3 API: one entry for each type, named after the pair.
+
+        Those to `partners`, which are tied to it, or all.
+        """
         here_type, there_type = self.tables[pair[0]].type, self.tables[pair[1]].type
         word = f"{here_type.singular}_to_{there_type.singular}"
         primary = self.associations.primary_type(pair)
-        for there in sorted(self.live_partners(pair, here)):
+        for there in self.live_partners(pair, here) if partners is None else partners:
             for type_id in self.associations.of(pair, here)[there]:
                 unlabelled = primary is not None and type_id != primary.type_id
                 yield {"id": str(there), "type": f"{word}_unlabeled" if unlabelled else word}
 
     def live_partners(self, pair: tuple[str, str], here: int) -> list[int]:
-        """The records of the other type tied to `here`, archived ones left out."""
+        """The records of the other type tied to `here` by id, archived ones left out."""
         rows = self.tables[pair[1]].rows
-        return [t for t in self.associations.of(pair, here) if t in rows and rows[t].archived_at is None]
+        return sorted(t for t in self.associations.of(pair, here) if t in rows and rows[t].archived_at is None)
 
     def correlation_id(self) -> str:
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))

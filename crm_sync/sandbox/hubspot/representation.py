@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crm_sync.sandbox.hubspot.derived import read_time_value
+from crm_sync.sandbox.hubspot.paging import offset_token
 from crm_sync.sandbox.hubspot.records import Record, Table
 from crm_sync.sandbox.hubspot.sign_in import App
 from crm_sync.sandbox.hubspot.stamps import iso
@@ -24,7 +25,7 @@ _ASSOCIATIONS_SHOWN = 100
 
 
 class Viewer:
-    """Shows records of one table to one app. `properties` are those asked for, without order or doubles."""
+    """Shows records of one table to one app. `properties` are those asked for; `url` is where links lead."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Viewer:
         properties: Iterable[str] = (),
         history: Iterable[str] = (),
         associations: Sequence[str] = (),
+        url: str = "",
     ) -> None:
         known = portal.schema.properties[table.type.name]
         asked = [name for name in dict.fromkeys(properties) if name in known]
@@ -48,6 +50,7 @@ class Viewer:
         self._extra = [n for n in asked if n == "hs_createdate" and n not in table.type.always]
         self._history = [name for name in dict.fromkeys(history) if name in known]
         self._associations = associations
+        self._url = url
         self._redacted = _EMAIL_CONTENT if _hides_email(table, app) else frozenset()
 
     def properties(self, record: Record) -> dict[str, str | None]:
@@ -86,9 +89,16 @@ class Viewer:
         """The v3 form: one entry for each type of a tie, so an id may repeat. Left out where there are none."""
         found: dict[str, Any] = {}
         for name in self._associations:
-            entries = list(self._portal.v3_associations((self._table.type.name, name), record.id))
-            if entries:
-                found[name] = {"results": entries[:_ASSOCIATIONS_SHOWN]}
+            pair = (self._table.type.name, name)
+            partners = self._portal.live_partners(pair, record.id)
+            if not partners:
+                continue
+            shown = self._portal.v3_associations(pair, record.id, partners[:_ASSOCIATIONS_SHOWN])
+            found[name] = {"results": list(shown)}
+            if len(partners) > _ASSOCIATIONS_SHOWN:
+                token = offset_token(_ASSOCIATIONS_SHOWN)
+                path = f"/crm/v4/objects/{pair[0]}/{record.id}/associations/{name}?after={token}"
+                found[name]["paging"] = {"next": {"after": token, "link": f"{self._url}{path}"}}
         return {"associations": found} if found else {}
 
 

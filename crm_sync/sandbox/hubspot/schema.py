@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -306,7 +307,12 @@ def _standard_group(name: str) -> dict[str, Any]:
     return {"name": name, "label": label, "displayOrder": 0, "archived": False}
 
 
-def _standard() -> Iterator[tuple[str, Property]]:
+@cache
+def _standard() -> tuple[tuple[str, Property], ...]:
+    return tuple(_read_standard())
+
+
+def _read_standard() -> Iterator[tuple[str, Property]]:
     """The definitions in properties.csv; `flags` is a comma list of ro, calc, readtime, ext, unique, hidden, ref=X."""
     with resources.files(__package__).joinpath("properties.csv").open(encoding="utf-8") as lines:
         for row in csv.DictReader(lines):

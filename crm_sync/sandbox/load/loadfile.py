@@ -234,6 +234,7 @@ def read_loadfile(name: str) -> LoadFile:
         except OSError as error:
             ready = ", ".join(ready_names())
             raise LoadProblem(f"Can't read {name}: {error.strerror}. Ready load files are {ready}.") from error
+        name = path.name
     try:
         raw = yaml.load(text, Loader=_Strict)  # noqa: S506 -- a SafeLoader that also refuses keys given twice
     except yaml.YAMLError as error:

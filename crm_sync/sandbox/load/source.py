@@ -47,8 +47,11 @@ class Problems:
 
 
 def rows(path: Path, format: Format, needed: Sequence[str]) -> Iterator[Line]:
-    """Each row of `path` in order. Raises LoadProblem where the file can't be read, a needed column is missing, or a
-    row has more or fewer cells than the header."""
+    """Each row of `path` in order, with its needed cells.
+
+    Raises LoadProblem where the file can't be read, a needed column is missing, or a row has more or fewer cells than
+    the header.
+    """
     try:
         with _opened(path, format.encoding) as text:
             reader = csv.reader(text, delimiter=format.separator, strict=True)
@@ -58,12 +61,13 @@ def rows(path: Path, format: Format, needed: Sequence[str]) -> Iterator[Line]:
             header[0] = header[0].removeprefix("\ufeff")
             _check_header(path.name, header, needed)
             header.append(ROW_NUMBER)
+            wanted = [(name, header.index(name)) for name in dict.fromkeys(needed)]
             for number, cells in enumerate(filter(None, reader), start=1):
                 cells.append(str(number))
                 if len(cells) != len(header):
                     counts = f"{len(cells) - 1} cells where the header has {len(header) - 1}"
                     raise LoadProblem(f"{path.name} line {reader.line_num}: {counts}.")
-                yield Line(reader.line_num, dict(zip(header, cells, strict=True)))
+                yield Line(reader.line_num, {name: cells[place] for name, place in wanted})
     except (OSError, EOFError) as error:
         raise LoadProblem(f"Can't read {path}: {getattr(error, 'strerror', None) or error}.") from error
     except (UnicodeDecodeError, LookupError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 PREFIXES = {
     "User": "005",
     "Group": "00G",
@@ -24,6 +26,13 @@ def record_id(object: str, number: int, batch: str = "PL") -> str:
 
     `batch` is two characters that keep the rows of one load apart from those of another.
     """
-    body = f"{PREFIXES[object]}{batch}{number:010d}"
-    capitals = sum(1 << place for place, letter in enumerate(body[:5]) if letter.isupper())
-    return f"{body}{_SUFFIX[capitals]}AA"
+    head, check = _ends(object, batch)
+    return f"{head}{number:010d}{check}"
+
+
+@cache
+def _ends(object: str, batch: str) -> tuple[str, str]:
+    """What stands before and behind the ten digits; digits have no case, so the check depends on the head alone."""
+    head = PREFIXES[object] + batch
+    capitals = sum(1 << place for place, letter in enumerate(head) if letter.isupper())
+    return head, f"{_SUFFIX[capitals]}AA"

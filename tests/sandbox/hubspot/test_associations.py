@@ -158,3 +158,15 @@ def test_labels_of_the_account_can_be_listed_and_used(hubspot: World) -> None:
 
 def test_types_that_cannot_be_tied_are_refused(hubspot: World) -> None:
     hubspot.post("/crm/v4/associations/emails/calls/batch/read", {"inputs": [{"id": "1"}]}, 400)
+
+
+def test_a_read_shows_a_hundred_ties_and_where_the_rest_is(hubspot: World) -> None:
+    contact = hubspot.contact()
+    emails = hubspot.portal.seed("emails", [{"properties": {"hs_timestamp": "2026-11-01T00:00:00Z"}}] * 130)
+    hubspot.portal.associate("contacts", "emails", [(contact, e) for e in emails])
+
+    shown = hubspot.get(f"/crm/v3/objects/contacts/{contact}", associations="emails")["associations"]["emails"]
+    rest = hubspot.get(shown["paging"]["next"]["link"].removeprefix(hubspot.url))["results"]
+
+    assert (len(shown["results"]), len(rest)) == (100, 30)
+    assert {a["id"] for a in shown["results"]} | {str(t["toObjectId"]) for t in rest} == set(emails)

@@ -222,3 +222,21 @@ def test_archived_merged_and_erased_records_leave_search_at_once_even_when_it_la
     hubspot.act("merge", object="contacts", primary=ids[2], secondary=ids[3])
 
     assert hubspot.found() == [ids[4]]
+
+
+def test_a_poll_and_each_page_of_a_walk_cost_what_they_find_however_many_rows_there_are(hubspot: World) -> None:
+    ids = hubspot.contacts(5_000)
+    hubspot.act("restamp", object="contacts", ids=ids[:1_000], at=NOW.isoformat())
+    index = hubspot.portal.tables["contacts"].index
+    window = [where("lastmodifieddate", "GTE", ms(NOW))]
+
+    def page(after: str) -> str:
+        found = hubspot.found(*window, where("hs_object_id", "GT", after), sorts=BY_ID)
+        return found[-1]
+
+    first = page("0")
+    assert index.looked_at == 1_000
+    for _ in range(3):
+        hubspot.update([{"id": ids[0], "properties": {"city": "Ulm"}}])
+        first = page(first)
+    assert index.looked_at == 1_003

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from typing import Any
 
 from crm_sync.sandbox.hubspot import refusals
+from crm_sync.sandbox.hubspot.paging import offset_of, offset_token
 from crm_sync.sandbox.hubspot.sign_in import scopes_needed
 from crm_sync.sandbox.hubspot.stamps import from_ms
 from crm_sync.sandbox.hubspot.web.call import Answer, Call, Endpoint, required
@@ -73,10 +73,10 @@ def list_owners(call: Call) -> Answer:
         for _, row in sorted(call.portal.owners.rows.items(), key=lambda item: int(item[0]))
         if row["archived"] is archived and (not email or (row["email"] or "").lower() == email.lower())
     ]
-    start = _offset(call.query.get("after"))
+    start = offset_of(call.query.get("after"))
     body: dict[str, Any] = {"results": found[start : start + limit]}
     if start + limit < len(found):
-        token = base64.b64encode(str(start + limit).encode()).decode().rstrip("=")
+        token = offset_token(start + limit)
         body["paging"] = {"next": {"after": token, "link": f"{call.url}{call.path}?after={token}&limit={limit}"}}
     return Answer(body=body, records=len(body["results"]))
 
@@ -110,15 +110,6 @@ def _pipeline(call: Call) -> dict[str, Any]:
     if found is None:
         raise refusals.not_found()
     return found
-
-
-def _offset(after: str | None) -> int:
-    if not after:
-        return 0
-    try:
-        return int(base64.b64decode(after + "=" * (-len(after) % 4), validate=True))
-    except ValueError:
-        raise refusals.invalid(f"The paging token {after} is not valid.") from None
 
 
 def _reading_owners(_call: Call) -> tuple[str, ...]:

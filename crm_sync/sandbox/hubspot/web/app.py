@@ -6,8 +6,9 @@ The date-based paths (`/crm/objects/2026-09/…`) lead to the same answers as v3
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from email.utils import format_datetime
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -40,10 +41,8 @@ _V3_AND_DATED = {
 
 def hubspot_app(portal: HubSpotPortal) -> Starlette:
     """The portal as an ASGI application, for LiveServer or any other server."""
-    routes = [Route(path, _serve(portal, endpoint), methods=[endpoint.method]) for path, endpoint in _endpoints()]
-    app = Starlette(
-        routes=[*routes, Route("/{path:path}", _unknown(portal), methods=["GET", "POST", "PUT", "PATCH", "DELETE"])]
-    )
+    app = Starlette(routes=_routes())
+    app.state.portal = portal
     app.router.redirect_slashes = False
     app.add_middleware(_WithoutTrailingSlash)
     return app
@@ -76,16 +75,22 @@ def _endpoints() -> Iterator[tuple[str, Endpoint]]:
     yield from (("/oauth" + e.path, e) for e in account.OAUTH)
 
 
-def _unknown(portal: HubSpotPortal) -> Any:
-    def answer(_call: Call) -> Answer:
-        raise Refusal(404, None, page="<html><body>404</body></html>")
+@cache
+def _routes() -> tuple[Route, ...]:
+    """The same for every portal, which is in the application's state."""
+    known = [Route(path, _serve(endpoint), methods=[endpoint.method]) for path, endpoint in _endpoints()]
+    unknown = Endpoint(method="GET", path="", operation="unknown", answer=_unknown, open=True)
+    return (*known, Route("/{path:path}", _serve(unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
 
-    return _serve(portal, Endpoint(method="GET", path="", operation="unknown", answer=answer, open=True))
+
+def _unknown(_call: Call) -> Answer:
+    raise Refusal(404, None, page="<html><body>404</body></html>")
 
 
-def _serve(portal: HubSpotPortal, endpoint: Endpoint) -> Any:
+def _serve(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         content = await request.body()
+        portal: HubSpotPortal = request.app.state.portal
         # No await below: the lock is held by this thread from the first look at the state to the journal entry.
         with portal.lock:
             return _Exchange(portal, endpoint, request, content).run()

@@ -5,14 +5,13 @@ Source: HubSpot associations v4 guide; recorded answers (207 is the normal one, 
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
 from crm_sync.sandbox.hubspot import refusals, writing
 from crm_sync.sandbox.hubspot.associations import Pair
 from crm_sync.sandbox.hubspot.objects import ObjectType
+from crm_sync.sandbox.hubspot.paging import offset_of, offset_token
 from crm_sync.sandbox.hubspot.records import Record
 from crm_sync.sandbox.hubspot.sign_in import scopes_needed
 from crm_sync.sandbox.hubspot.stamps import iso
@@ -170,27 +169,16 @@ def _page(call: Call, pair: Pair, id: str, after: Any, limit: int) -> dict[str, 
     """One page of what a record is tied to, by the other id; None where there is nothing."""
     table = call.portal.tables[pair[0]]
     record = table.find(id)
-    partners = [] if record is None else sorted(call.portal.live_partners(pair, record.id))
+    partners = [] if record is None else call.portal.live_partners(pair, record.id)
     if record is None or not partners:
         return None
-    start = _offset(after)
+    start = offset_of(after)
     shown = [_tie_shown(call, pair, record.id, there) for there in partners[start : start + limit]]
     page: dict[str, Any] = {"results": shown}
     if start + limit < len(partners):
-        token = base64.b64encode(str(start + limit).encode()).decode().rstrip("=")
+        token = offset_token(start + limit)
         page["paging"] = {"next": {"after": token, "link": f"{call.url}{call.path}?after={token}"}}
     return page
-
-
-def _offset(after: Any) -> int:
-    """An `after` of associations is the offset in base 64."""
-    if after in (None, ""):
-        return 0
-    text = str(after)
-    try:
-        return int(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
-    except (ValueError, binascii.Error):
-        raise refusals.invalid(f"The paging token {text} is not valid.") from None
 
 
 def _tie_shown(call: Call, pair: Pair, here: int, there: int) -> dict[str, Any]:

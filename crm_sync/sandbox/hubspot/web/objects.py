@@ -222,6 +222,7 @@ def _viewer(call: Call, table: Table) -> Viewer:
         properties=call.names("properties"),
         history=call.names("propertiesWithHistory"),
         associations=associations,
+        url=call.url,
     )
 
 

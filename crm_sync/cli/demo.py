@@ -1,0 +1,231 @@
+"""`crm-sync demo`: two sandbox CRMs, real servers and workers, from nothing to scores on records, and back again."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from importlib.resources import files
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from crm_sync import embedded
+from crm_sync.cli import demo_report, explain, sandboxed
+from crm_sync.cli.opened import held
+from crm_sync.cli.output import console, errors, say
+from crm_sync.cli.stack import Stack
+from crm_sync.domain.connections import Connection, ConnectionState
+from crm_sync.domain.fields import OWN_FIELDS
+from crm_sync.domain.mappings import parse_mapping
+from crm_sync.domain.policies import parse_policy
+from crm_sync.domain.records import CrmKind
+from crm_sync.errors import ConfigError
+from crm_sync.flows.publish import Publisher, publish_mapping, publish_policy
+from crm_sync.sandbox.client import SandboxClient
+from crm_sync.settings import Settings
+from crm_sync.store import connections, explanations, feeds
+from crm_sync.wiring import Installation
+
+PATIENCE = timedelta(minutes=5)
+BY = Publisher(author="demo", reason="the example that is shipped")
+
+
+@dataclass
+class Stage:
+    """The demo's installation, its CRMs, and the clock on the wall."""
+
+    installation: Installation
+    ready: Mapping[str, Any]
+    began: float
+    crms: dict[CrmKind, SandboxClient]
+    step: int = 0
+
+    def head(self, text: str) -> None:
+        self.step += 1
+        console.rule(f"[bold]{self.step}. {text}[/]  {time.monotonic() - self.began:.0f} s", align="left")
+
+
+def demo(
+    people: Annotated[int, typer.Option(help="How many people live in the two sandbox CRMs.")] = 5_600,
+    activities: Annotated[int, typer.Option(help="How many calls, mails, meetings and the like they have.")] = 42_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same people.")] = 1,
+) -> None:
+    """Show the whole job on two sandbox CRMs: connect, pull, evaluate, push; then a rep's changes score themselves."""
+    began = time.monotonic()
+    with ExitStack() as stack:
+        settings = _fresh(Settings.from_env({**os.environ, "CRM_SYNC_SECRET_KEY": secrets.token_urlsafe(48)}))
+        console.rule("[bold]crm-sync demo[/]", align="left")
+        say("PostgreSQL, Valkey, a Salesforce org and a HubSpot portal start on this machine …")
+        settings = held(stack, settings)
+        processes = stack.enter_context(Stack(settings, _worker_line))
+        ready = sandboxed.start(
+            processes, settings.home / "run", people=people, activities=activities, seed=seed, free_ports=True
+        )
+        crms = {kind: stack.enter_context(SandboxClient(ready[kind.value]["url"])) for kind in CrmKind}
+        installation = Installation(settings)
+        stack.callback(installation.close)
+        stage = Stage(installation=installation, ready=ready, began=began, crms=crms)
+        say(demo_report.population(ready["population"]))
+        joined = _connect(stage)
+        _publish(stage, joined)
+        processes.start_workers()
+        _first_round(stage, processes)
+        changed = demo_report.rep_changes(installation, crms, joined)
+        _wait_for_changes(stage, processes, changed)
+        _report(stage, joined)
+    say(f"\nEverything is stopped again after {time.monotonic() - began:.0f} s; no process is left behind.")
+
+
+def _fresh(settings: Settings) -> Settings:
+    """Settings of a demo of its own: nothing of an earlier one is left, and yours is not touched."""
+    home = settings.home / "demo"
+    if (home / "servers").exists():
+        embedded.stop(home / "servers")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True, mode=0o700)
+    return replace(settings, home=home, database_url="", broker_url="", poll_every=timedelta(seconds=5))
+
+
+def _worker_line(name: str, line: str) -> None:
+    if name != "sandbox" and line.strip():
+        errors.print(f"{name:>9} | {line}", markup=False, style="dim")
+
+
+def _connect(stage: Stage) -> dict[CrmKind, Connection]:
+    """Both CRMs joined, checked, and with our fields in them."""
+    stage.head("Connect both CRMs and install our fields")
+    return {kind: _join(stage, kind) for kind in CrmKind}
+
+
+def _join(stage: Stage, kind: CrmKind) -> Connection:
+    installation, name = stage.installation, f"demo-{kind}"
+    with installation.transaction() as session:
+        id = connections.save(
+            session,
+            name=name,
+            kind=kind,
+            base_url=stage.ready[kind.value]["url"],
+            credentials=sandboxed.credentials(stage.ready, kind),
+            keys=installation.keys,
+        )
+        connection = connections.by_id(session, id)
+    connector = installation.connector(connection)
+    identity = connector.identity()
+    with installation.transaction() as session:
+        connections.confirm_identity(session, id, identity)
+        connections.set_state(session, id, ConnectionState.ACTIVE)
+        feeds.declare(session, id, connector.feeds(), installation.now())
+        connection = connections.by_id(session, id)
+    mapping = parse_mapping(_example(f"mapping-{kind}.yaml"))
+    checks = [check for object in mapping.people for check in connector.install_fields(object, OWN_FIELDS)]
+    if refused := [check for check in checks if not check.passed]:
+        raise ConfigError(f"{refused[0].name}: {refused[0].found}; {refused[0].advice}")
+    say(f"  {name}: {identity.name} ({identity.org_id}); {len(OWN_FIELDS)} fields on {', '.join(mapping.people)}")
+    return connection
+
+
+def _example(name: str) -> str:
+    return (files("crm_sync.examples") / name).read_text(encoding="utf-8")
+
+
+def _publish(stage: Stage, joined: Mapping[CrmKind, Connection]) -> None:
+    stage.head("Publish the example mapping and policy")
+    installation = stage.installation
+    for kind, connection in joined.items():
+        text = _example(f"mapping-{kind}.yaml")
+        mapping = parse_mapping(text)
+        publish_mapping(installation.transaction, connection, mapping, text, BY, installation.now())
+        say(f"  {connection.name}: mapping {mapping.content_hash[:12]}, {len(mapping.roles)} objects")
+    text = _example("policy.yaml")
+    policy = parse_policy(text)
+    publish_policy(installation.transaction, policy, text, BY, installation.now())
+    say(f"  policy {policy.content_hash[:12]}: rules score until a model is trained")
+
+
+def _first_round(stage: Stage, processes: Stack) -> None:
+    """Wait until everything that the CRMs hold has been pulled, evaluated and pushed by the workers."""
+    stage.head("Workers pull, evaluate and push")
+    columns = (TextColumn("  {task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    total = stage.ready["population"]
+    rows = sum(sum(total[kind.value]["records"].values()) for kind in CrmKind)
+    records = _people_records(total)
+    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+        bars = {
+            "pull": progress.add_task("pull", total=rows),
+            "evaluate": progress.add_task("evaluate", total=None),
+            "push": progress.add_task("push", total=records),
+        }
+
+        def settled() -> bool:
+            with stage.installation.transaction() as session:
+                seen = explanations.progress(session)
+            progress.update(bars["pull"], completed=min(seen.rows_read, rows))
+            progress.update(bars["evaluate"], completed=seen.evaluated, total=seen.people or None)
+            progress.update(bars["push"], completed=seen.delivered)
+            return bool(seen.settled)
+
+        _wait(processes, settled)
+        progress.update(bars["pull"], completed=rows)
+    with stage.installation.transaction() as session:
+        seen = explanations.progress(session)
+    say(
+        f"  {seen.rows_read:,} rows pulled, {seen.people:,} people evaluated, "
+        f"{seen.delivered:,} records written; everything has settled."
+    )
+
+
+def _people_records(population: Mapping[str, Any]) -> int:
+    salesforce, hubspot = (population[kind.value]["records"] for kind in (CrmKind.SALESFORCE, CrmKind.HUBSPOT))
+    return int(salesforce.get("Lead", 0) + salesforce.get("Contact", 0) + hubspot.get("contacts", 0))
+
+
+def _wait(processes: Stack, done: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + PATIENCE.total_seconds()
+    while not done():
+        if ended := processes.ended():
+            raise ConfigError(f"{ended[0][0]} ended with exit code {ended[0][1]}; its last lines above say why")
+        if time.monotonic() > give_up:
+            raise ConfigError("the demo did not settle in five minutes; is this machine very busy? try --people 1000")
+        time.sleep(0.3)
+
+
+def _wait_for_changes(stage: Stage, processes: Stack, changed: list[demo_report.Change]) -> None:
+    """Wait until what a rep did has come back as new values on the records, by nothing but polling."""
+    stage.head("A rep changes a few leads; the new scores arrive by themselves")
+    for change in changed:
+        say(f"  {change.what}")
+    began = time.monotonic()
+
+    def arrived() -> bool:
+        for change in changed:
+            if change.after is None and (now := change.read()) != change.before:
+                change.after, change.seconds = now, time.monotonic() - began
+        return all(change.after is not None for change in changed)
+
+    _wait(processes, arrived)
+    for change in changed:
+        say(f"  {change.told()}")
+
+
+def _report(stage: Stage, joined: Mapping[CrmKind, Connection]) -> None:
+    installation = stage.installation
+    stage.head("What a rep sees now")
+    chosen = demo_report.four_leads(installation, joined)
+    for lead in chosen:
+        console.print(lead.card(installation, joined))
+    stage.head("Every changed record is accounted for")
+    demo_report.reckoning(installation, joined)
+    stage.head("What it cost in API calls")
+    demo_report.calls(installation, stage.crms)
+    stage.head("Why this lead has this score: crm-sync explain")
+    if chosen:
+        explain.show(explain.chain(installation, chosen[0].person))
+    stage.head("What to try next")
+    say(demo_report.NEXT)

@@ -1,0 +1,214 @@
+"""What the demo shows: changes that a rep makes, cards as reps see them, counts that add up, and what calls cost."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.panel import Panel
+
+from crm_sync.cli.output import say, table
+from crm_sync.domain.connections import Connection
+from crm_sync.domain.fields import OWN_FIELDS
+from crm_sync.domain.records import CrmKind, Value
+from crm_sync.domain.states import STATE_WORDS, State
+from crm_sync.sandbox.client import SandboxClient
+from crm_sync.store import explanations
+from crm_sync.store.engine import rows
+from crm_sync.wiring import Installation
+
+WORDS = {"A": "hot", "B": "warm", "C": "cool", "D": "cold"}
+
+NEXT = textwrap.dedent("""\
+      crm-sync up --sandbox                      everything in one terminal, to play with
+      crm-sync connect salesforce --help         join a real org (or hubspot: a real portal)
+      crm-sync mapping example salesforce        the mapping that was used here, to change and publish
+      crm-sync policy example                    consent, quality, buckets and rules, with comments
+      crm-sync status / explain LEAD / doctor    how far it is, why a lead has its score, what is wrong""")
+
+
+def population(summary: Mapping[str, Any]) -> str:
+    """Who lives in the sandbox, in one sentence."""
+    return (
+        f"  {summary['people']:,} people ({summary['people_in_both']:,} of them in both CRMs) with "
+        f"{summary['activities']:,} activities; {summary['conversion_rate']:.0%} converted."
+    )
+
+
+@dataclass
+class Example:
+    """One record in one of the situations that a rep meets."""
+
+    situation: str
+    person: int
+    connection: int
+    object: str
+    crm_id: str
+
+    def card(self, installation: Installation, joined: Mapping[CrmKind, Connection]) -> Panel:
+        """The record as the CRM shows it now, read through the connector."""
+        connection = next(each for each in joined.values() if each.id == self.connection)
+        shown = own_values(installation, connection, self.object, self.crm_id)
+        state = State(str(shown.get("state") or State.SCORED))
+        if shown.get("score") is None:
+            lines = [STATE_WORDS[state]]
+        else:
+            bucket = str(shown["bucket"])
+            lines = [
+                f"[bold]{float(shown['score'] or 0):.0f}[/]  bucket {bucket} ({WORDS[bucket]})   "
+                f"fit {float(shown['fit'] or 0):.0f}   engagement {float(shown['engagement'] or 0):.0f}",
+                str(shown.get("reasons") or ""),
+                f"[dim]{shown['model_version']}, scored at {shown['scored_at']}[/]",
+            ]
+        title = f"{self.situation}: {connection.kind} {self.object} {self.crm_id}"
+        return Panel("\n".join(lines), title=title, title_align="left", width=110)
+
+
+def own_values(installation: Installation, connection: Connection, object: str, crm_id: str) -> dict[str, Value]:
+    """Our own fields of one record by neutral name, as they stand in the CRM."""
+    connector = installation.connector(connection)
+    names = connector.own_field_names(OWN_FIELDS)
+    fields = connector.read(object, [crm_id], list(names.values())).fields[0]
+    return {name: fields.get(api) for name, api in names.items()}
+
+
+def four_leads(installation: Installation, joined: Mapping[CrmKind, Connection]) -> list[Example]:
+    """A hot one, a cold one, one that is not scored, and one whose consent is unknown."""
+    with installation.transaction() as session:
+        found = explanations.examples(session)
+    return [
+        Example(row.situation, row.person_id, row.connection_id, row.object, row.crm_id)
+        for row in found
+        if any(each.id == row.connection_id for each in joined.values())
+    ]
+
+
+@dataclass
+class Change:
+    """One thing that somebody did in a CRM, and what the record showed before and after."""
+
+    what: str
+    installation: Installation
+    connection: Connection
+    object: str
+    crm_id: str
+    before: dict[str, Value]
+    after: dict[str, Value] | None = None
+    seconds: float = 0.0
+
+    def read(self) -> dict[str, Value]:
+        values = own_values(self.installation, self.connection, self.object, self.crm_id)
+        return {name: values[name] for name in ("score", "bucket", "state")}
+
+    def told(self) -> str:
+        assert self.after is not None
+        return f"{self.crm_id}: {_state(self.before)} → {_state(self.after)} after {self.seconds:.0f} s"
+
+
+def _state(values: Mapping[str, Value]) -> str:
+    if values["score"] is None:
+        return str(values["state"] or "empty")
+    return f"{float(values['score']):.0f} {values['bucket']}"
+
+
+def rep_changes(
+    installation: Installation, crms: Mapping[CrmKind, SandboxClient], joined: Mapping[CrmKind, Connection]
+) -> list[Change]:
+    """A cold lead turns out to be a CEO, a hot one to be a test entry, and a contact agrees to be profiled."""
+    salesforce, hubspot = joined[CrmKind.SALESFORCE], joined[CrmKind.HUBSPOT]
+    changes: list[Change] = []
+
+    def note(what: str, connection: Connection, row: Any) -> None:
+        change = Change(what, installation, connection, row.object, row.crm_id, before={})
+        change.before = change.read()
+        changes.append(change)
+
+    if row := _pick(installation, salesforce, "scored", "Lead", best=False):
+        note(f"Salesforce lead {row.crm_id}: the rep enters that this is the CEO of 300 people", salesforce, row)
+        fields = {"Title": "Chief Executive Officer", "NumberOfEmployees": 300, "LeadSource": "Employee Referral"}
+        crms[CrmKind.SALESFORCE].act({"do": "edit", "object": row.object, "id": row.crm_id, "fields": fields})
+    if row := _pick(installation, salesforce, "scored", "Lead", best=True):
+        note(f"Salesforce lead {row.crm_id}: the rep finds it is a test entry", salesforce, row)
+        fields = {"FirstName": "Test", "LastName": "Test", "Company": "Test", "Email": "test@example.com"}
+        crms[CrmKind.SALESFORCE].act({"do": "edit", "object": row.object, "id": row.crm_id, "fields": fields})
+    if row := _pick(installation, hubspot, "consent_unknown", "contacts", best=True):
+        note(f"HubSpot contact {row.crm_id}: agrees to be profiled", hubspot, row)
+        basis = {"hs_legal_basis": "Freely given consent from contact"}
+        crms[CrmKind.HUBSPOT].act({"do": "edit", "object": row.object, "id": row.crm_id, "properties": basis})
+    return changes
+
+
+def _pick(installation: Installation, connection: Connection, state: str, object: str, *, best: bool) -> Any:
+    """An open record in this state whose person has only this one, the highest or lowest score first."""
+    with installation.transaction() as session:
+        found = rows(
+            session,
+            """
+            SELECT record.object, record.crm_id FROM record
+            JOIN link ON link.record_id = record.id AND link.to_at IS NULL
+            JOIN record_version ON record_version.id = record.version_id
+            WHERE record.connection_id = :connection AND record.object = :object AND record.life = 'open'
+              AND record.own_accepted ->> 'state' = :state
+              AND (SELECT count(*) FROM link AS other WHERE other.person_id = link.person_id AND to_at IS NULL) = 1
+              AND (:state = 'scored' OR record_version.fields ->> 'email' IS NOT NULL
+                   AND record_version.fields ->> 'hs_legal_basis' IS NULL)
+            ORDER BY CASE WHEN :best THEN -1 ELSE 1 END * coalesce((record.own_accepted ->> 'score')::int, 0), record.id
+            LIMIT 1
+            """,
+            connection=connection.id,
+            object=object,
+            state=state,
+            best=best,
+        )
+    return found[0] if found else None
+
+
+def reckoning(installation: Installation, joined: Mapping[CrmKind, Connection]) -> None:
+    """For each CRM: changed = scored + not scored, by reason + held + waiting + gone."""
+    lines = []
+    for connection in joined.values():
+        with installation.transaction() as session:
+            counted = explanations.reckoning(session, connection.id)
+        fates = counted.fates or {}
+        total = sum(fates.values())
+        parts = [fates.get(name, 0) for name in ("scored", "not scored", "held", "waiting", "gone", "untouched")]
+        lines.append([connection.name, counted.records, *parts, "yes" if total == counted.records else "NO"])
+        for reason, count in sorted((counted.reasons or {}).items(), key=lambda pair: -pair[1]):
+            say(f"  {connection.name:<16} {count:>6,}  {reason}")
+    head = ["connection", "changed", "scored", "not scored", "held", "waiting", "gone", "untouched", "adds up"]
+    table("", head, lines)
+
+
+def calls(installation: Installation, crms: Mapping[CrmKind, SandboxClient]) -> None:
+    """Calls that the sandbox counted, beside what the design allows for 1,000 records."""
+    lines: list[list[Any]] = []
+    for kind, crm in crms.items():
+        summary = crm.summary()
+        by = summary["by_operation"]
+        written = _written(installation, kind)
+        guards = sum(n for name, n in by.items() if name.startswith(("composite queryAll", "batch.read")))
+        pushes = sum(n for name, n in by.items() if name.startswith(("batch.update", "composite")))
+        lines.append([kind.value, "all calls", summary["calls"], ""])
+        lines.append([kind.value, "no-op field writes", summary["no_op_writes"], "0"])
+        if kind is CrmKind.HUBSPOT:
+            total = guards + pushes
+            held = f"≤ 21 for 1,000 guarded: ≤ {21 * -(-written // 1000)}"
+        else:
+            total, held = pushes, f"≤ 4 for 1,000 guarded: ≤ {4 * -(-written // 1000)}"
+        lines.append([kind.value, f"guard and write {written:,} records", total, held])
+    table("", ["CRM", "what", "calls", "design §7"], lines)
+
+
+def _written(installation: Installation, kind: CrmKind) -> int:
+    with installation.transaction() as session:
+        [row] = rows(
+            session,
+            """
+            SELECT count(*) AS n FROM outbox JOIN connection ON connection.id = connection_id
+            WHERE outbox.state = 'delivered' AND connection.kind = :kind
+            """,
+            kind=kind.value,
+        )
+    return int(row.n)

@@ -1,0 +1,129 @@
+"""Policies: read strictly, and checked for sense."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crm_sync.domain.policies import parse_policy
+from crm_sync.errors import ConfigError
+from crm_sync.examples import example_policy
+from tests.factories import POLICY, SHIPPED, a_policy
+
+SCORE = POLICY.score.model_dump()
+
+
+def with_rule(when: dict[str, Any], part: str = "fit") -> dict[str, Any]:
+    return {"score": SCORE | {part: SCORE[part] | {"rules": [{"when": when, "points": 5}]}}}
+
+
+def test_the_shipped_policy_makes_sense() -> None:
+    assert SHIPPED.problems() == []
+    assert SHIPPED.dead_band == 5
+
+
+def test_content_hash_names_what_a_policy_says() -> None:
+    commented = "# ours\n" + example_policy()
+
+    assert parse_policy(commented).content_hash == SHIPPED.content_hash
+    assert a_policy(dead_band=6).content_hash != POLICY.content_hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        pytest.param(
+            {"buckets": {"A": 40, "B": 50, "C": 20}}, "buckets: A must begin above B and B above C.", id="order"
+        ),
+        pytest.param(
+            {"buckets": {"A": 40, "B": 35, "C": 20, "hysteresis": 5}},
+            "buckets.hysteresis is as wide as a bucket, so nobody would ever leave it; make it smaller.",
+            id="hysteresis-too-wide",
+        ),
+        pytest.param(
+            {"score": SCORE | {"weights": {"fit": 0.5, "engagement": 0.6}}},
+            "score.weights: fit and engagement must add up to 1.",
+            id="weights",
+        ),
+        pytest.param(
+            {"score": {}},
+            "score has no rule at all, so everybody would get the same score; start from the example.",
+            id="no-rule",
+        ),
+        pytest.param(
+            with_rule({"status": "known"}),
+            "score.fit.rules[0].when.status: what we write can't be an input; take the rule out.",
+            id="status-as-input",
+        ),
+        pytest.param(
+            with_rule({"title_rnak": "director"}),
+            "score.fit.rules[0].when.title_rnak: there is no such column; did you mean title_rank?",
+            id="column-misspelt",
+        ),
+        pytest.param(
+            with_rule({"title_rank": "directr"}, "engagement"),
+            "score.engagement.rules[0].when.title_rank: directr never occurs; did you mean director?",
+            id="word-misspelt",
+        ),
+        pytest.param(
+            with_rule({"employees": "many"}),
+            "score.fit.rules[0].when.employees: this column holds no words; "
+            "use a number, a range, true or false, known or missing.",
+            id="word-for-a-number",
+        ),
+        pytest.param(
+            with_rule({"industry": {"at_least": 3}}),
+            "score.fit.rules[0].when.industry: this column holds words; name one, a list of them, known or missing.",
+            id="number-for-a-word",
+        ),
+        pytest.param(
+            {"quality": {"email_mising": "note"}},
+            "quality: email_mising is not a finding; did you mean email_missing?",
+            id="finding-misspelt",
+        ),
+        pytest.param(
+            {"not_scored": {"needs": ["emails"]}},
+            "not_scored.needs: emails is not a canonical column; did you mean email?",
+            id="need-misspelt",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_told(changes: dict[str, Any], problem: str) -> None:
+    assert a_policy(**changes).problems() == [problem]
+
+
+def test_given_many_mistakes_when_parsed_then_each_is_told_at_once() -> None:
+    text = """
+consent: {score: {unknown: {eu: perhaps, mars: block}}}
+score:
+  fit: {start: 200, rules: [{when: {}, points: many}]}
+  engagement: {half_life: 3, activities: [{kinds: [fax], points: 1}]}
+buckets: {A: 0}
+dead_bnad: 4
+"""
+    with pytest.raises(ConfigError) as refused:
+        parse_policy(text)
+
+    told = str(refused.value).splitlines()
+    assert told[0].startswith("The policy has")
+    for beginning in (
+        "- consent.score.unknown.eu: 'perhaps' is not one of 'allow' or 'block'",
+        "- consent.score.unknown.mars: 'mars' is not one of",
+        "- score.fit.start should be less than or equal to 100, got 200.",
+        "- score.fit.rules[0].when",
+        "- score.fit.rules[0].points should be a valid number",
+        "- score.engagement.half_life is not a key that is known here; did you mean half_life_days?",
+        "- score.engagement.activities[0].kinds[0]: 'fax' is not one of",
+        "- buckets.A should be greater than or equal to 1, got 0.",
+        "- dead_bnad is not a key that is known here; did you mean dead_band?",
+    ):
+        assert any(line.startswith(beginning) for line in told), (beginning, told)
+
+
+def test_given_a_country_code_that_looks_like_a_truth_when_parsed_then_it_stays_a_word() -> None:
+    text = example_policy().replace("{when: {title_rank: manager}", "{when: {country_code: [NO, de]}")
+
+    rules = parse_policy(text).score.fit.rules
+
+    assert any(rule.when.get("country_code") == ("NO", "de") for rule in rules)
