@@ -139,16 +139,17 @@ def _from_pairs(crm: CrmKind, pairs: Sequence[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
+        name = _known(crm, name)
         if not equals:
-            raise ConfigError(f"--credential takes NAME=VALUE or NAME=@FILE; {_known(crm, name)} has no value")
+            raise ConfigError(f"--credential takes NAME=VALUE or NAME=@FILE; {name} has no value")
         if value.startswith("@"):
             value = _file_value(name, value[1:])
-        elif _known(crm, name) in SECRETS:
+        elif name in SECRETS:
             raise ConfigError(
                 f"{name} is a secret, and others can read the command line: put it into {variable(crm, name)} or a "
                 f"file (--credential {name}=@FILE), or leave it out and type it when asked"
             )
-        given[_known(crm, name)] = value
+        given[name] = value
     return given
 
 

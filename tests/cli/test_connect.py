@@ -16,6 +16,7 @@ import pytest
 from crm_sync.domain.connections import Connection, ConnectionState
 from crm_sync.domain.keys import Keys
 from crm_sync.flows.connect.rehearsal import MARKER
+from crm_sync.sandbox.faults import Fault
 from crm_sync.store import connections
 from crm_sync.store.engine import Transaction, rows, run
 from tests.cli.conftest import Ran, Run, credentials_of
@@ -51,7 +52,7 @@ def count(transaction: Transaction, table: str) -> int:
 def states(world: World, id: str) -> list[object]:
     """What our state field of a record was set to, in order."""
     field = world.own("state")
-    return [write.after for write in world.journal.writes if write.record == id and write.field == field]
+    return [write.after for write in world.journal.writes if write.record_id == id and write.field == field]
 
 
 def test_given_everything_is_there_when_connected_then_each_step_is_told_and_the_connection_is_active(
@@ -84,7 +85,7 @@ def test_given_no_fields_when_connected_then_it_observes_and_says_how_to_install
     assert ran.code == 0
     assert f"crm-sync fields install --connection {crm.kind}" in ran.out
     assert saved(transaction).state is ConnectionState.OBSERVING
-    assert [write for write in crm.journal.writes if write.record == id] == []
+    assert [write for write in crm.journal.writes if write.record_id == id] == []
 
 
 def test_given_no_fields_when_connected_with_install_fields_then_they_are_there_and_it_is_active(
@@ -114,7 +115,7 @@ def test_given_the_answer_to_the_test_write_is_lost_when_connected_then_it_is_un
 ):
     crm.install()
     [id] = crm.add_people(1)
-    crm.trouble(Trouble.LOST_ANSWER, path=crm.write_path() if crm.kind == "hubspot" else WRITES_BY_COMPOSITE)
+    crm.faults.add([Fault.model_validate({"crm": crm.kind, "body": MARKER, "do": "lose"})])
 
     connect(crm, "--yes", "--object", crm.people.object)
 
@@ -175,7 +176,7 @@ def test_given_another_org_was_confirmed_when_connected_then_it_is_stopped_and_k
         run(session, "UPDATE connection SET org_id = 'another', org_name = 'Another'")
         before = connections.credentials(session, saved(transaction).id, keys)
 
-    ran = connect(crm, "--yes", ca_file="/nowhere" if False else "")
+    ran = connect(crm, "--yes")
 
     assert ran.code == 1
     assert "--confirm-org" in ran.out
@@ -296,7 +297,7 @@ def test_given_a_refresh_token_that_rotates_when_signing_in_ends_early_then_the_
     from tests.connectors.hubspot_world import OAUTH
 
     hubspot.portal.behaviour = replace(hubspot.portal.behaviour, rotate_refresh_tokens=True)
-    hubspot.trouble(Trouble.MAINTENANCE, path="/account-info", times=20)
+    hubspot.trouble(Trouble.MAINTENANCE, path="/account-info", times=3)
 
     ran = connect(hubspot, **{**OAUTH, "access_token": ""})
 
@@ -363,27 +364,24 @@ def test_given_a_mistake_when_connecting_then_one_sentence_says_what_to_do(
     assert count(transaction, "connection") == 0
 
 
-def test_given_a_terminal_when_a_secret_is_typed_then_it_is_not_echoed(crm_sync: Run, hubspot: World, settings):
-    # Run for real in a process of its own: hiding input is the terminal's business.
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "crm_sync", "connect", "hubspot", "--url", hubspot.url],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**os.environ, "TERM": "dumb"},
-        start_new_session=True,
-    )
-    os.close(slave)
+def test_given_a_terminal_when_a_secret_is_typed_then_it_is_not_echoed(crm_sync: Run, hubspot: World):
+    # In a process and a terminal of its own: hiding what is typed is the terminal's business.
     token = credentials_of(hubspot)["access_token"]
-    shown = _until(master, "Access token")
-    os.write(master, f"{token}\n".encode())
-    shown += _until(master, "Next:")
-    os.close(master)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "crm_sync", "connect", "hubspot", "--url", hubspot.url]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        try:
+            shown = _until(ours, "Access token")
+            os.write(ours, f"{token}\n".encode())
+            shown += _until(ours, "Next:")
+            code = process.wait(timeout=20)
+        finally:
+            process.kill()
+            os.close(ours)
 
-    assert process.wait(timeout=20) == 0
-    assert token not in shown
-    assert "✓ sign-in" in shown
+    assert (code, token in shown) == (0, False)
+    assert "sign-in: let in" in shown
 
 
 def _until(master: int, words: str) -> str:
@@ -398,6 +396,3 @@ def _until(master: int, words: str) -> str:
         shown += read.decode(errors="replace")
     assert words in shown, shown
     return shown
-
-
-WRITES_BY_COMPOSITE = "/composite"
