@@ -86,6 +86,12 @@ class Settings:
         )
 
 
+def key_file(env: Mapping[str, str] | None = None) -> Path | None:
+    """The file that holds the secret key; None where the environment holds the key itself."""
+    env = os.environ if env is None else env
+    return None if env.get("CRM_SYNC_SECRET_KEY") else _key_path(env)
+
+
 def _key_path(env: Mapping[str, str]) -> Path:
     if named := env.get("CRM_SYNC_SECRET_KEY_FILE"):
         return Path(named)

@@ -13,15 +13,17 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from connectors import registry
-from crm_sync.domain.changes import Walk
+from crm_sync.domain.changes import Role, Walk
 from crm_sync.domain.connections import PUSHING, Connection, ConnectionId
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion, parse_policy
+from crm_sync.domain.records import CrmKind
 from crm_sync.errors import ConfigError
+from crm_sync.flows.connect import Means
 from crm_sync.flows.pull import Source, is_wanted
 from crm_sync.flows.push import Target
-from crm_sync.ports import Connector, Scorer
+from crm_sync.ports import Connector, Meter, SaveCredentials, Scorer
 from crm_sync.settings import Settings
 from crm_sync.store import connections, versions
 from crm_sync.store.budgets import ConnectionMeter
@@ -95,11 +97,31 @@ class Installation:
             connection.kind,
             base_url=connection.base_url,
             credentials=credentials,
-            meter=ConnectionMeter(self.transaction, connection, _machine_time),
+            meter=self.meter(connection),
             save_credentials=save,
             deadline=self.settings.call_deadline,
             now=_machine_time,
         )
+
+    def means(self, kind: CrmKind, base_url: str, credentials: Mapping[str, str]) -> Means:
+        """What the connect flow works with: credentials that no connection holds yet."""
+
+        def open_it(meter: Meter, save: SaveCredentials) -> Connector:
+            return registry.open_connector(
+                kind,
+                base_url=base_url,
+                credentials=credentials,
+                meter=meter,
+                save_credentials=save,
+                deadline=self.settings.call_deadline,
+                now=_machine_time,
+            )
+
+        return Means(open=open_it, meter=self.meter, mapping=self.mapping_by_id, now=self.now)
+
+    def meter(self, connection: Connection) -> Meter:
+        """The budget of one connection."""
+        return ConnectionMeter(self.transaction, connection, _machine_time)
 
     def forget_connectors(self) -> None:
         """Close every connector, so that the next use signs in again with what is stored now."""
@@ -120,6 +142,20 @@ class Installation:
         if version is None:
             raise ConfigError("no policy is published yet; run `crm-sync policy publish FILE`")
         return self._once(version.content_hash, version.content, parse_policy)
+
+    def mapping_of(self, connection: Connection) -> MappingVersion | None:
+        """The mapping in force for one connection."""
+        return self.mapping_by_id(connection.id)
+
+    def mapping_by_id(self, connection: ConnectionId) -> MappingVersion | None:
+        with self.transaction() as session:
+            return self.mappings(session).get(connection)
+
+    def person_objects(self, connection: Connection, connector: Connector) -> list[str]:
+        """The objects whose records are people: those that the mapping in force names, else all that there are."""
+        mapping = self.mapping_of(connection)
+        feeds = (feed.object for feed in connector.feeds() if feed.role is Role.PERSON)
+        return list(mapping.people) if mapping else list(dict.fromkeys(feeds))
 
     def _once(self, hash: str, content: str, parse: Callable[[str], Parsed]) -> Parsed:
         if hash not in self._parsed:

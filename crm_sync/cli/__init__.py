@@ -7,7 +7,22 @@ import sys
 import typer
 
 from crm_sync import __version__
-from crm_sync.cli import audit, connections, database, dead_letters, demo, explain, mapping, policy, sandbox, status, up
+from crm_sync.cli import (
+    audit,
+    connect,
+    connections,
+    database,
+    dead_letters,
+    demo,
+    doctor,
+    explain,
+    fields,
+    mapping,
+    policy,
+    sandbox,
+    status,
+    up,
+)
 from crm_sync.cli.output import errors
 from crm_sync.errors import CrmSyncError
 
@@ -30,6 +45,9 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(database.app, name="database")
+app.command()(connect.connect)
+app.command()(doctor.doctor)
+app.add_typer(fields.app, name="fields")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(policy.app, name="policy")
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crm_sync.cli.credentials import variable
 from crm_sync.cli.stack import Stack
 from crm_sync.domain.records import CrmKind
 from crm_sync.errors import ConfigError
@@ -47,12 +48,14 @@ def credentials(ready: Mapping[str, Any], kind: CrmKind) -> dict[str, str]:
 
 def how_to_connect(ready: Mapping[str, Any]) -> str:
     """What to type to connect to the sandbox."""
-    salesforce, hubspot = (credentials(ready, kind) for kind in (CrmKind.SALESFORCE, CrmKind.HUBSPOT))
-    return (
-        "The sandbox CRMs listen. Connect them from another terminal:\n"
-        f"  crm-sync connect salesforce --url {ready['salesforce']['url']} --method client_credentials \\\n"
-        f"    --consumer-key {salesforce['consumer_key']} --consumer-secret {salesforce['consumer_secret']} "
-        "--install-fields\n"
-        f"  crm-sync connect hubspot --url {ready['hubspot']['url']} --method private_app \\\n"
-        f"    --access-token {hubspot['access_token']} --install-fields"
-    )
+    lines = [_how_to_connect(ready, kind) for kind in CrmKind]
+    return "\n".join(["The sandbox CRMs listen. Connect them from another terminal:", *lines])
+
+
+def _how_to_connect(ready: Mapping[str, Any], kind: CrmKind) -> str:
+    """Secrets by the environment, never on a command line, as with a real CRM."""
+    given = credentials(ready, kind)
+    method = given.pop("method")
+    variables = " ".join(f"{variable(kind, name)}={value}" for name, value in given.items())
+    url = ready[kind.value]["url"]
+    return f"  {variables} \\\n    crm-sync connect {kind} --url {url} --method {method} --install-fields --yes"

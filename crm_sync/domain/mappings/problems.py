@@ -26,6 +26,8 @@ WRITABLE_INTO: dict[FieldType, frozenset[FieldType]] = {
     FieldType.LONG_TEXT: frozenset({FieldType.LONG_TEXT, FieldType.TEXT}),
     FieldType.DATETIME: frozenset({FieldType.DATETIME}),
 }
+NOT_SEEN = "isn't there, or is hidden from our user."
+
 OWN_SPELLING = re.compile(r"crm_?sync_?(" + "|".join(field.name.replace("_", "_?") for field in OWN_FIELDS) + ")")
 
 
@@ -113,16 +115,26 @@ def _people(object: str, person: PersonObject) -> Iterator[str]:
             yield f"{object}.own_fields: {times} of our fields are written into {name}; give each its own."
 
 
+def own_field_faults(names: Mapping[str, str], catalogue: Catalogue) -> dict[str, list[str]]:
+    """What is wrong with each of our own fields, by neutral name; an empty list where nothing is.
+
+    `names` are neutral and CRM names of those that are written. A fault is a sentence without its subject, which is
+    the field's CRM name; a field that our user doesn't see has the one fault NOT_SEEN.
+    """
+    written = [(own, names[own.name]) for own in OWN_FIELDS if own.name in names]
+    return {
+        own.name: list(_misfits(own, catalogue[name])) if name in catalogue else [NOT_SEEN] for own, name in written
+    }
+
+
 def _own_fields(object: str, names: Mapping[str, str], catalogue: Catalogue) -> Iterator[str]:
-    for own in OWN_FIELDS:
-        name = names.get(own.name)
-        if name is None:
-            continue
-        field = catalogue.get(name)
-        if field is None:
-            yield f"{object}.own_fields.{own.name}: our user sees no field {name}; install our fields first."
-        else:
-            yield from (f"{object}.own_fields.{own.name}: {name} {fault}" for fault in _misfits(own, field))
+    for own, faults in own_field_faults(names, catalogue).items():
+        where = f"{object}.own_fields.{own}"
+        for fault in faults:
+            if fault == NOT_SEEN:
+                yield f"{where}: our user sees no field {names[own]}; install our fields first."
+            else:
+                yield f"{where}: {names[own]} {fault}"
 
 
 def _misfits(own: OwnField, field: CatalogueField) -> Iterator[str]:
