@@ -105,9 +105,7 @@ def pull(transaction: Transaction, source: Source, now: datetime, *, span: timed
     except Exception:
         # A bug of ours must not make the feed wait until the lease lapses; the page is read again.
         with transaction() as session:
-            feeds.release(
-                session, lease, due=now + RETRY, problem="a page could not be stored; see the worker's log"
-            )
+            feeds.release(session, lease, due=now + RETRY, problem="a page could not be stored; see the worker's log")
         raise
     return Pulled(rows=len(page.records), waiting=waiting, more=page.more)
 
