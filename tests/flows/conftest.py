@@ -13,9 +13,9 @@ from tests.flows.sites import Office, Site
 
 
 @pytest.fixture
-def office(transaction: Transaction, keys: Keys) -> Office:
+def office(transaction: Transaction, database_url: str, keys: Keys) -> Office:
     """An installation with the shipped policy, joined to nothing yet."""
-    office = Office(transaction, keys)
+    office = Office(transaction, database_url, keys)
     office.publish_policy(datetime.now(UTC))
     return office
 

@@ -29,7 +29,7 @@ from crm_sync.flows.steer import steer
 from crm_sync.ports import Connector, Scorer
 from crm_sync.sandbox.journal import FieldWrite
 from crm_sync.store import audit, connections, feeds, outbox, versions
-from crm_sync.store.engine import Transaction, rows
+from crm_sync.store.engine import Transaction, make_engine, rows
 from tests.connectors.world import World
 
 SPAN = timedelta(minutes=10)
@@ -47,6 +47,7 @@ class Office:
     """One installation: a database, a policy, and the sites that it is joined to. Speaks as wiring does to flows."""
 
     transaction: Transaction
+    database_url: str
     keys: Keys
     model: Scorer | None = None
     sites: list[Site] = field(default_factory=list)
@@ -89,6 +90,13 @@ class Office:
     def ask(self, statement: str, **values: Any) -> list[Any]:
         with self.transaction() as session:
             return list(rows(session, statement, **values))
+
+    def ask_as_owner(self, statement: str) -> None:
+        """Change the schema, to break something on purpose."""
+        engine = make_engine(self.database_url, application_role=False)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+        engine.dispose()
 
     def count(self, table: str) -> int:
         [row] = self.ask(f"SELECT count(*) AS n FROM {table}")
@@ -221,6 +229,12 @@ class Site:
         value: Any = refused if self.kind is CrmKind.SALESFORCE else str(refused).lower()
         self.edit(id, do_not_profile=value)
 
+    def another_owner(self) -> str:
+        """Somebody whom no lead belongs to yet."""
+        if self.kind is CrmKind.SALESFORCE:
+            return str(self.world.org.limited_id)  # type: ignore[attr-defined]
+        return str(self.act("add_owner", email=f"rep{next(_numbers)}@ours.com", firstName="Rea", lastName="Reed")["id"])
+
     def undelete(self, id: str) -> None:
         self.act("undelete" if self.kind is CrmKind.SALESFORCE else "restore", object=self.object, id=id)
 
@@ -228,16 +242,17 @@ class Site:
         there = self.world.org if self.kind is CrmKind.SALESFORCE else self.world.portal  # type: ignore[attr-defined]
         return dict(there.act({"do": do, **what}) or {})
 
-    def call_in(self, id: str) -> None:
-        """Somebody fills in what makes them hot: here, they call."""
+    def call_in(self, id: str, on: datetime | None = None) -> None:
+        """Somebody calls us, which makes them warmer; a rep notes it now, as of `on`."""
+        on = on or self.now
         if self.kind is CrmKind.SALESFORCE:
             fields = {
                 "Subject": "Call", "Status": "Completed", "TaskSubtype": "Call", "CallType": "Inbound", "WhoId": id,
-                "ActivityDate": f"{self.now:%Y-%m-%d}",
+                "ActivityDate": f"{on:%Y-%m-%d}",
             }  # fmt: skip
             self.act("create", object="Task", fields=fields)
             return
-        at = f"{self.now:%Y-%m-%dT%H:%M:%SZ}"
+        at = f"{on:%Y-%m-%dT%H:%M:%SZ}"
         properties = {"hs_call_direction": "INBOUND", "hs_timestamp": at, "hs_call_status": "COMPLETED"}
         self.act("create", object="calls", properties=properties, associations=[{"object": "contacts", "id": id}])
 
@@ -345,6 +360,10 @@ class Site:
             "SELECT person_id FROM link WHERE record_id = :record AND to_at IS NULL", record=self.record(id).id
         )
         return int(row.person_id)
+
+    def person_row(self, id: str) -> Any:
+        [row] = self.office.ask("SELECT * FROM person WHERE id = :person", person=self.person(id))
+        return row
 
     def history(self, id: str) -> list[Any]:
         """Everything decided about the person of a record, oldest first."""
