@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,23 +17,8 @@ from crm_sync.flows.connect.rehearsal import MARKER
 from crm_sync.sandbox.faults import Fault
 from crm_sync.store import connections
 from crm_sync.store.engine import Transaction, rows, run
-from tests.cli.conftest import Ran, Run, credentials_of
+from tests.cli.conftest import Connect, Run, credentials_of
 from tests.connectors.world import Trouble, World
-
-Connect = Callable[..., Ran]
-
-
-@pytest.fixture
-def connect(crm_sync: Run, tmp_path: Path) -> Connect:
-    """Runs `crm-sync connect` for a world, by a credentials file; named arguments are laid over the credentials."""
-
-    def run(world: World, *more: object, url: str = "", **changed: str) -> Ran:
-        file = tmp_path / "credentials.json"
-        file.touch(mode=0o600)
-        file.write_text(json.dumps({**credentials_of(world), **changed}))
-        return crm_sync("connect", world.kind, "--url", url or world.url, "--credentials-file", file, *more)
-
-    return run
 
 
 def saved(transaction: Transaction) -> Connection:
