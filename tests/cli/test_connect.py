@@ -355,7 +355,8 @@ def test_given_a_terminal_when_a_secret_is_typed_then_it_is_not_echoed(crm_sync:
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
         os.close(theirs)
         try:
-            shown = _until(ours, "Access token")
+            # The blank is written once echoing is off; what is typed before that is thrown away.
+            shown = _until(ours, "Access token: ")
             os.write(ours, f"{token}\n".encode())
             shown += _until(ours, "Next:")
             code = process.wait(timeout=20)

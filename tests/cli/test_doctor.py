@@ -16,6 +16,10 @@ from crm_sync.store.engine import Transaction, rows, run
 from tests.cli.conftest import Connect, Ran, Run
 from tests.connectors.world import Trouble, World
 
+ENDED = {"method": "client_credentials", "consumer_key": "gone", "consumer_secret": "gone"}
+ONE_CRM = pytest.mark.parametrize("crm", ["hubspot"], indirect=True)
+"""For what is ours alone and asks no CRM differently: one is enough."""
+
 
 @pytest.fixture
 def worker(broker_url: str) -> Iterator[None]:
@@ -51,6 +55,7 @@ def test_given_all_is_well_when_asked_then_nothing_fails(crm_sync: Run, joined: 
     assert "✓ mapping: version" in ran.out
 
 
+@ONE_CRM
 def test_given_no_worker_when_asked_then_it_says_how_to_start_one(crm_sync: Run, joined: World):
     ran = crm_sync("doctor")
 
@@ -68,6 +73,7 @@ def test_given_a_fresh_installation_when_asked_then_it_says_what_comes_next(crm_
     assert all(line["advice"] for line in told if not line["passed"])
 
 
+@ONE_CRM
 def test_given_no_broker_when_asked_then_one_line_says_so_and_the_rest_is_still_looked_at(crm_sync: Run, joined: World):
     ran = crm_sync("doctor", env={"CRM_SYNC_BROKER_URL": "redis://:hidden@127.0.0.1:9/0"})
 
@@ -157,6 +163,7 @@ def test_given_credentials_that_ended_when_asked_then_it_says_to_sign_in_again(
     assert "sign-in" in failed(ran)
 
 
+@ONE_CRM
 def test_given_another_secret_key_when_asked_then_one_line_says_what_became_of_the_credentials(
     crm_sync: Run, joined: World
 ):
@@ -176,6 +183,7 @@ def test_given_our_fields_were_removed_when_asked_then_fields_and_mapping_fail(c
     assert {f"our fields on {joined.people.object}", "mapping"} <= set(failed(ran))
 
 
+@ONE_CRM
 def test_given_the_crm_stumbles_when_asked_then_it_is_one_line_and_no_traceback(crm_sync: Run, joined: World):
     joined.trouble(Trouble.HTML, times=50)
 
@@ -184,6 +192,7 @@ def test_given_the_crm_stumbles_when_asked_then_it_is_one_line_and_no_traceback(
     assert "sign-in" in failed(ran)
 
 
+@ONE_CRM
 def test_given_the_crm_asked_us_to_wait_when_asked_then_it_is_not_called(
     crm_sync: Run, joined: World, transaction: Transaction
 ):
@@ -197,6 +206,7 @@ def test_given_the_crm_asked_us_to_wait_when_asked_then_it_is_not_called(
     assert joined.calls(mark) == []
 
 
+@ONE_CRM
 def test_given_feeds_that_nobody_reads_when_asked_then_it_says_to_start_beat(
     crm_sync: Run, joined: World, transaction: Transaction
 ):
@@ -209,6 +219,7 @@ def test_given_feeds_that_nobody_reads_when_asked_then_it_says_to_start_beat(
     assert "10 minutes" in ran.out
 
 
+@ONE_CRM
 def test_given_a_clock_that_is_far_off_when_asked_then_it_says_so(crm_sync: Run, joined: World):
     joined.clock.advance(timedelta(minutes=10))
 
@@ -218,6 +229,7 @@ def test_given_a_clock_that_is_far_off_when_asked_then_it_says_so(crm_sync: Run,
     assert "NTP" in ran.out
 
 
+@ONE_CRM
 def test_given_a_paused_connection_when_asked_then_that_is_no_failure(
     crm_sync: Run, joined: World, transaction: Transaction
 ):
@@ -228,6 +240,3 @@ def test_given_a_paused_connection_when_asked_then_that_is_no_failure(
 
     assert failed(ran) == ["workers"]
     assert "paused: holidays" in ran.out
-
-
-ENDED = {"method": "client_credentials", "consumer_key": "gone", "consumer_secret": "gone"}
