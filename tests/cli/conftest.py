@@ -18,6 +18,9 @@ from crm_sync.store import inbox
 from crm_sync.store.engine import Transaction, run
 from tests.connectors.world import World
 
+ONE_CRM = pytest.mark.parametrize("crm", ["hubspot"], indirect=True)
+"""For rules that are ours alone and ask no CRM differently."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:

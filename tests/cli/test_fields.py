@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.store.engine import Transaction, rows
-from tests.cli.conftest import Connect, Run
+from tests.cli.conftest import ONE_CRM, Connect, Run
 from tests.connectors.world import World
 
 
@@ -29,6 +29,7 @@ def test_given_a_connection_when_fields_are_installed_twice_then_they_are_there_
     assert set(kinds) == {"connected", "fields_installed"}
 
 
+@ONE_CRM
 def test_given_no_fields_when_checked_then_each_is_told_and_nothing_is_created(
     crm_sync: Run, connect: Connect, crm: World
 ):
@@ -41,6 +42,7 @@ def test_given_no_fields_when_checked_then_each_is_told_and_nothing_is_created(
     assert ours(crm) == set()
 
 
+@ONE_CRM
 def test_given_fields_when_checked_then_all_is_well(crm_sync: Run, connect: Connect, crm: World):
     connect(crm, "--install-fields")
 
@@ -52,6 +54,7 @@ def test_given_fields_when_checked_then_all_is_well(crm_sync: Run, connect: Conn
     assert {line["connection"] for line in told} == {crm.kind}
 
 
+@ONE_CRM
 def test_given_an_active_connection_when_fields_are_removed_then_it_says_to_pause_first(
     crm_sync: Run, connect: Connect, crm: World
 ):
@@ -63,6 +66,7 @@ def test_given_an_active_connection_when_fields_are_removed_then_it_says_to_paus
     assert len(ours(crm)) == len(OWN_FIELDS)
 
 
+@ONE_CRM
 def test_given_nobody_to_ask_when_fields_are_removed_then_they_stay(crm_sync: Run, connect: Connect, crm: World):
     connect(crm, "--install-fields", "--observe")
 

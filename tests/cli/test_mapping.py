@@ -10,7 +10,7 @@ from crm_sync.domain.records import CrmKind
 from crm_sync.examples import example_mapping
 from crm_sync.store import versions
 from crm_sync.store.engine import Transaction, rows, run
-from tests.cli.conftest import Connect, Run, pulled, waiting
+from tests.cli.conftest import ONE_CRM, Connect, Run, pulled, waiting
 from tests.connectors.world import World
 
 
@@ -64,6 +64,7 @@ def test_given_people_when_a_mapping_is_published_then_they_wait_and_the_audit_l
     assert crm_sync("mapping", "show", "--connection", crm.kind).out == path.read_text()
 
 
+@ONE_CRM
 def test_given_a_mapping_in_force_when_its_words_but_not_its_meaning_change_then_nothing_changes(
     crm_sync: Run, connect: Connect, crm: World, tmp_path: Path, transaction: Transaction
 ):
@@ -99,6 +100,7 @@ def test_given_an_unknown_field_when_published_then_it_is_named_and_nothing_is_w
     assert (in_force(transaction), waiting(transaction), len(crm.journal.writes)) == ([], 0, written)
 
 
+@ONE_CRM
 def test_given_no_fields_of_ours_when_published_then_every_one_of_them_is_told(
     crm_sync: Run, connect: Connect, crm: World, tmp_path: Path, transaction: Transaction
 ):
@@ -115,7 +117,6 @@ def test_given_no_fields_of_ours_when_published_then_every_one_of_them_is_told(
 def test_given_nobody_to_ask_when_published_without_yes_then_it_says_how_many_and_writes_nothing(
     crm_sync: Run, connect: Connect, hubspot: World, tmp_path: Path, transaction: Transaction
 ):
-    # The question knows no CRM; one is enough.
     connect(hubspot, "--install-fields")
     pulled(transaction, 1_200)
 
@@ -136,6 +137,7 @@ def test_given_a_mapping_of_the_other_crm_when_checked_then_it_says_so(
     assert (ran.code, "this mapping is for salesforce" in ran.err) == (1, True)
 
 
+@ONE_CRM
 def test_given_another_org_answers_when_published_then_it_is_refused(
     crm_sync: Run, connect: Connect, crm: World, tmp_path: Path, transaction: Transaction
 ):
@@ -149,6 +151,7 @@ def test_given_another_org_answers_when_published_then_it_is_refused(
     assert "crm-sync doctor" in ran.err
 
 
+@ONE_CRM
 def test_given_the_crm_is_away_when_published_then_one_sentence_says_so_and_nothing_is_written(
     crm_sync: Run, connect: Connect, crm: World, tmp_path: Path, transaction: Transaction
 ):
