@@ -140,14 +140,17 @@ def settle(session: Session, held: Claim) -> None:
     Raises ClaimLapsedError where not all of them are ours any more; the caller lets it rise through its transaction.
     """
     people = list(held.numbers)
+    # A statement of its own: the next one then sees what others committed while this one waited for its locks.
+    run(
+        session,
+        "SELECT FROM inbox WHERE person_id = ANY(CAST(:people AS bigint[])) ORDER BY person_id FOR UPDATE",
+        people=people,
+    )
     [row] = rows(
         session,
         """
-        WITH ours AS MATERIALIZED (
-            SELECT held.person_id, held.changes
-            FROM unnest(CAST(:people AS bigint[]), CAST(:changes AS bigint[])) AS held (person_id, changes)
-                 JOIN inbox USING (person_id)
-            ORDER BY person_id FOR UPDATE OF inbox
+        WITH ours AS (
+            SELECT * FROM unnest(CAST(:people AS bigint[]), CAST(:changes AS bigint[])) AS ours (person_id, changes)
         ), done AS (
             DELETE FROM inbox USING ours
             WHERE inbox.person_id = ours.person_id AND inbox.token = :token AND inbox.changes = ours.changes
