@@ -68,12 +68,17 @@ class Installation:
     @property
     def lease_span(self) -> timedelta:
         """How long a lease on a feed lasts: a page is a few calls, each with its total deadline (law 14)."""
-        return self.settings.call_deadline * 4 + CLAIM_MARGIN
+        return self.settings.call_deadline * 2 + CLAIM_MARGIN
 
     @property
     def claim_span(self) -> timedelta:
         """How long a claim on outbox entries lasts: a batch is at most some twenty calls."""
         return self.settings.call_deadline * 22 + CLAIM_MARGIN
+
+    @property
+    def evaluation_span(self) -> timedelta:
+        """How long a claim on waiting people lasts: no CRM is called under it."""
+        return timedelta(minutes=3)
 
     def connector(self, connection: Connection) -> Connector:
         """The connector of a connection, made once in this process and again when its address changed."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -59,8 +62,9 @@ def demo(
 ) -> None:
     """Show the whole job on two sandbox CRMs: connect, pull, evaluate, push; then a rep's changes score themselves."""
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
-        settings = _fresh(Settings.from_env({**os.environ, "CRM_SYNC_SECRET_KEY": secrets.token_urlsafe(48)}))
+        settings = _fresh(stack, Settings.from_env({**os.environ, "CRM_SYNC_SECRET_KEY": secrets.token_urlsafe(48)}))
         console.rule("[bold]crm-sync demo[/]", align="left")
         say("PostgreSQL, Valkey, a Salesforce org and a HubSpot portal start on this machine …")
         settings = held(stack, settings)
@@ -83,9 +87,17 @@ def demo(
     say(f"\nEverything is stopped again after {time.monotonic() - began:.0f} s; no process is left behind.")
 
 
-def _fresh(settings: Settings) -> Settings:
+def _fresh(stack: ExitStack, settings: Settings) -> Settings:
     """Settings of a demo of its own: nothing of an earlier one is left, and yours is not touched."""
     home = settings.home / "demo"
+    home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = stack.enter_context(home.with_suffix(".lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"another demo runs over {home}; wait for it, or give this one its own CRM_SYNC_HOME"
+        ) from error
     if (home / "servers").exists():
         embedded.stop(home / "servers")
     shutil.rmtree(home, ignore_errors=True)

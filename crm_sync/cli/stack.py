@@ -41,6 +41,8 @@ class Stack:
             "CRM_SYNC_DATABASE_URL": settings.database_url,
             "CRM_SYNC_BROKER_URL": settings.broker_url,
             "CRM_SYNC_SECRET_KEY": settings.secret_key,
+            "CRM_SYNC_POLL_SECONDS": str(int(settings.poll_every.total_seconds())),
+            "CRM_SYNC_CLOCK_OFFSET_SECONDS": str(int(settings.clock_offset.total_seconds())),
             "CRM_SYNC_PARENT_PIPE": str(self._reading),
             # Messages carry no pickles here, so what Celery warns root of can't happen.
             "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",

@@ -21,8 +21,8 @@ How it holds together:
   kept in a 0600 file and travels in `broker_url`. No secret is on a command line.
 - As root, which PostgreSQL refuses, both servers run as `nobody`. A server is put into its own folder before it
   becomes `nobody` and calls that folder /proc/self/cwd, so a data folder below /root works and /root stays closed.
-  Programs in wheels that `nobody` can't reach are copied (25 MB, 50 ms) beside the sockets while the servers run.
-  Root on macOS needs a data folder that `nobody` can walk to.
+  Programs in wheels that `nobody` can't reach are linked, or copied (25 MB), beside the sockets while the servers
+  run. Root on macOS needs a data folder that `nobody` can walk to.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from crm_sync.embedded.account import account
 from crm_sync.embedded.folder import DataFolder
 from crm_sync.embedded.postgres import DATABASE, PORT, ROLE
 from crm_sync.embedded.processes import end
+from crm_sync.embedded.sockets import sweep
 from crm_sync.embedded.software import installed
 from crm_sync.embedded.valkey import SOCKET
 from crm_sync.errors import ConfigError
@@ -104,7 +105,9 @@ def start(folder: Path, *, durable: bool = True, report: Report = log.info) -> S
 def stop(folder: Path) -> None:
     """Stop both servers, whoever holds them, and return when they are down. Harmless where nothing runs."""
     data = DataFolder(folder)
-    if data.exists():
+    with data.refusals():
+        exists = data.exists()
+    if exists:
         lock = data.take_start_lock()
         try:
             _stop(data)
@@ -116,7 +119,8 @@ def stop(folder: Path) -> None:
 def status(folder: Path) -> Status | None:
     """What runs over `folder`; None where the servers are not up, or not yet."""
     data = DataFolder(folder)
-    owner, postgres, valkey = data.supervisor(), data.server("postgres"), data.server("valkey")
+    with data.refusals():
+        owner, postgres, valkey = data.supervisor(), data.server("postgres"), data.server("valkey")
     if owner is None or postgres is None or valkey is None:
         return None
     return Status(
@@ -171,9 +175,9 @@ def _let_go(data: DataFolder) -> None:
 
 def _ensure(data: DataFolder, *, durable: bool, report: Report) -> Servers:
     """One process at a time looks whether a supervisor is there, and starts one if not."""
-    who = account()
     start_lock = data.take_start_lock()
     try:
+        data.check_owner(account())
         unseen_since = time.monotonic()
         while (lock := locks.try_take(data.supervisor_lock)) is None:
             if data.supervisor():
@@ -182,7 +186,7 @@ def _ensure(data: DataFolder, *, durable: bool, report: Report) -> Servers:
                     return _servers(data)
             _wait_for_sight(data, unseen_since)
         try:
-            data.check(who)
+            data.check()
             installed()
             data.write_supervisor(lock, None)
             word = supervisor.launch(data, durable=durable, lock=lock)
@@ -223,7 +227,7 @@ def _wait_for_sight(data: DataFolder, since: float) -> None:
 
 def _listen(data: DataFolder, word: int, report: Report) -> None:
     """Wait for the supervisor's word, which comes when both servers are ready or when they can't be."""
-    with os.fdopen(word, errors="surrogateescape") as lines:
+    with os.fdopen(word, encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             kind, _, text = line.rstrip("\n").partition(" ")
             if kind == "ready":
@@ -249,6 +253,7 @@ def _stop(data: DataFolder) -> None:
         for identity, path, word, polite in data.leftovers():
             os.close(end(path, identity, word=word, polite=polite, nap=time.sleep))
         data.forget_running()
+        sweep(data.remembered_sockets())
     finally:
         os.close(lock)
 

@@ -6,6 +6,7 @@ the socket folder, so that URLs stay the same over a restart; `running.json` exi
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -82,17 +83,21 @@ class DataFolder:
                 f"{self.path} is no data folder of crm-sync (it holds {foreign[0]}): name an empty or a new folder."
             )
 
-    def check(self, account: Account) -> None:
-        """Raise ConfigError where the cluster is of another version or another user, or the disk is full."""
+    def check_owner(self, account: Account) -> None:
+        """Raise ConfigError where the cluster isn't that of the account that would serve it."""
         with self.refusals():
-            free = shutil.disk_usage(self.path).free
-            has_cluster = self.cluster.exists()
-            owner = self.cluster.stat().st_uid if has_cluster else account.uid
+            owner = self.cluster.stat().st_uid if self.cluster.exists() else account.uid
         if owner != account.uid:
             raise ConfigError(
                 f"The database in {self.path} belongs to {user_name(owner)}: start crm-sync as that user"
-                f"{'' if account.client == account.name else f' (as root it would run as {account.name})'}."
+                f"{f' (as root it would run as {account.name})' if account.is_other else ''}."
             )
+
+    def check(self) -> None:
+        """Raise ConfigError where the cluster is of another version, or the disk is full."""
+        with self.refusals():
+            free = shutil.disk_usage(self.path).free
+            has_cluster = self.cluster.exists()
         if has_cluster:
             self._check_version()
         if free < (_FREE_FOR_A_START if has_cluster else _FREE_FOR_A_NEW_CLUSTER):
@@ -127,6 +132,9 @@ class DataFolder:
                 f"({error.filename or self.path}: permission denied): name a folder of your own."
             ) from error
         except OSError as error:
+            if error.errno == errno.ENOSPC:
+                place = error.filename or self.path
+                raise ConfigError(f"The disk that holds {place} is full: free some space and start again.") from error
             raise ConfigError(f"The data folder {self.path} can't be used: {error.strerror}.") from error
 
     def remembered_sockets(self) -> Path | None:
@@ -137,10 +145,10 @@ class DataFolder:
         self._write(_MARK, {"layout": 1, "sockets": str(folder)})
 
     def password(self) -> str:
-        """The broker's password, drawn once for each data folder."""
+        """The broker's password, drawn once for each data folder (again if a power cut left it empty)."""
         file = self.path / "broker.password"
-        if not file.exists():
-            self._write_text("broker.password", secrets.token_urlsafe(24))
+        if not file.exists() or not file.read_text():
+            self._write_text(file.name, secrets.token_urlsafe(24))
         return file.read_text()
 
     def running(self) -> Mapping[str, Any]:
@@ -200,8 +208,6 @@ class DataFolder:
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
             new.replace(self.path / name)
         except BaseException:
             new.unlink(missing_ok=True)

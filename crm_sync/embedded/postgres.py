@@ -183,9 +183,9 @@ def _lines(file: Path) -> list[str]:
 
 
 def _text(file: Path, begin: int) -> str:
+    """From `begin`, or all of it where a new file has been started since."""
     try:
-        with file.open("rb") as stream:
-            stream.seek(begin)
-            return stream.read().decode(errors="replace")
+        text = file.read_bytes()
     except FileNotFoundError:
         return ""
+    return text[begin if begin <= len(text) else 0 :].decode(errors="replace")

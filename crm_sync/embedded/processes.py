@@ -48,7 +48,7 @@ class Identity:
             process = psutil.Process(self.pid)
             same = abs(_started(process) - self.started) < 0.05 and word in " ".join(process.cmdline())
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.Error:
+        except (psutil.Error, OSError):
             return None
 
 
@@ -122,8 +122,11 @@ def open_log(path: Path) -> int:
 
 
 def _started(process: psutil.Process) -> float:
-    since_epoch: float = process.create_time()
-    return since_epoch - psutil.boot_time() if sys.platform == "linux" else since_epoch
+    if sys.platform != "linux":
+        return float(process.create_time())
+    # psutil adds the boot time to this, which moves when the clock is set.
+    after_name = Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _die_with(parent: int) -> Callable[[], None]:

@@ -62,6 +62,12 @@ def run_folder(remembered: Path | None, account: Account) -> RunFolder:
     return RunFolder(path=path, descriptor=descriptor)
 
 
+def sweep(left: Path | None) -> None:
+    """Remove the run folder that a killed supervisor left behind, if it is ours and nobody uses it."""
+    if left and (taken := _lock(left)):
+        RunFolder(path=left, descriptor=taken[1]).remove()
+
+
 def _reuse(path: Path, parents: list[Path]) -> tuple[Path, int] | None:
     """Take the folder, or make it again under its old name. None where somebody else has or uses that name."""
     if path.parent not in parents:
@@ -119,6 +125,6 @@ def _fits(place: Path) -> bool:
 
 
 def _serves_others(place: Path) -> bool:
-    """Open to passers-by all the way, and programs may be run from it (see `software.copied`)."""
+    """Open to passers-by all the way, and programs may be run from it (see `software.within_reach`)."""
     passable = all(part.stat().st_mode & stat.S_IXOTH for part in (place, *place.parents))
     return passable and not os.statvfs(place).f_flag & getattr(os, "ST_NOEXEC", 0)

@@ -77,7 +77,7 @@ def runnable(software: Software, account: Account) -> bool:
     return all(_runs(program, account) for program in programs)
 
 
-def copied(folder: Path) -> Software:
+def within_reach(folder: Path) -> Software:
     """What the servers need (links, or a copy of 25 MB), that everybody can read and only we can write.
 
     The files keep their places relative to each other, because the programs find their libraries that way.

@@ -59,6 +59,7 @@ class Supervisor:
         self._account: Account = account()
         self._running: dict[str, Running] = {}
         self._deaths: deque[float] = deque(maxlen=_TOO_OFTEN)
+        self._were_ready = False
         self._stop_asked = False
         self._run: RunFolder | None = None
         self._wake = _wake_up_on_signals(self._on_signal)
@@ -94,18 +95,19 @@ class Supervisor:
         for server in (Valkey(**places, account=self._account), postgres):
             self._launch(server)
         self._wait_until_ready()
+        self._were_ready = True
         self._tell("ready")
         self._let_go_of_starter()
 
     def _programs(self, run: RunFolder) -> software.Software:
-        """The installed programs, or a copy where the servers' account can't reach them (a wheel below /root)."""
+        """The installed programs, brought within reach if the servers' account can't get at them (a wheel in /root)."""
         found = software.installed()
         if software.runnable(found, self._account):
             return found
-        found = software.copied(run.path / "software")
+        found = software.within_reach(run.path / "software")
         if not software.runnable(found, self._account):
             raise ConfigError(
-                f"The server programs can't be run as {self._account.name} on this machine (copied to {run.path}): "
+                f"The server programs can't be run as {self._account.name} on this machine: "
                 f"run crm-sync as an ordinary user, or {software.INSTEAD}."
             )
         return found
@@ -131,9 +133,9 @@ class Supervisor:
         """Wait as long as the servers are alive: recovering from a crash takes the time it takes."""
         began = told = time.monotonic()
         while not all(one.server.is_ready(one.process.pid) for one in self._running.values()):
-            for one in self._running.values():
+            for one in list(self._running.values()):
                 if one.process.poll() is not None:
-                    raise ConfigError(one.server.why(one.log_begin))
+                    self._start_again(one)
             now = time.monotonic()
             if now - told > _TELL_EVERY:
                 told = now
@@ -159,6 +161,8 @@ class Supervisor:
                 self._wait_until_ready()
 
     def _start_again(self, one: Running) -> None:
+        if not self._were_ready:
+            raise ConfigError(one.server.why(one.log_begin))
         log.warning("%s ended with status %s; starting it again", one.server.name, one.process.returncode)
         self._deaths.append(time.monotonic())
         if len(self._deaths) == _TOO_OFTEN and self._deaths[-1] - self._deaths[0] < 60:

@@ -23,7 +23,7 @@ from crm_sync.domain.records import Life, Value
 from crm_sync.domain.scores import Scorer
 from crm_sync.domain.writes import same_value
 from crm_sync.store import audit, evaluations, inbox, outbox
-from crm_sync.store.engine import Transaction
+from crm_sync.store.engine import Transaction, committed
 
 BATCH = 200
 
@@ -96,15 +96,18 @@ def _keep(
 ) -> Evaluated:
     """Evaluations, outbox, audit and the emptied inbox in one commit, or nothing at all."""
     people = sorted(claim.numbers)
-    with transaction() as session:
-        fresh = [each for each in decided if _says_something_new(each, read.last.get(each.person_id))]
+    fresh = [each for each in decided if _says_something_new(each, read.last.get(each.person_id))]
+
+    def keep(session: Session) -> Evaluated:
         kept = evaluations.store(session, fresh, now)
         entries = list(_entries(decided, kept, read, mappings, claim))
         outbox.put(session, entries, now)
         audit.append(session, [_told(each, read.last.get(each.person_id)) for each in fresh], now)
         evaluations.schedule(session, {person: again.get(person) for person in people}, now)
         inbox.settle(session, claim)
-    return Evaluated(people=len(people), kept=len(kept), entries=len(entries))
+        return Evaluated(people=len(people), kept=len(kept), entries=len(entries))
+
+    return committed(transaction, keep)
 
 
 def frames(read: Read, mappings: Mapping[ConnectionId, MappingVersion]) -> Batch:

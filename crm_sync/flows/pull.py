@@ -21,7 +21,9 @@ from crm_sync.domain.records import Life, Value
 from crm_sync.errors import AuthError, ConfigError, CrmSyncError, RateLimitedError, TransientError
 from crm_sync.ports import Connector
 from crm_sync.store import audit, connections, crm_users, evaluations, feeds, inbox, outbox, people, records
-from crm_sync.store.engine import Transaction
+from crm_sync.store.engine import Transaction, committed
+
+RETRY = timedelta(seconds=30)
 
 FRESH = timedelta(hours=1)
 """A record created this lately is a fresh lead, and goes first."""
@@ -84,19 +86,27 @@ def pull(transaction: Transaction, source: Source, now: datetime, *, span: timed
             _note_refusal(session, source, lease, error, now)
         return Pulled(problem=str(error))
 
+    def keep(session: Session) -> int:
+        waiting = store(session, source, page, now, backfill=lease.watermark is None)
+        feeds.advance(
+            session,
+            lease,
+            cursor=page.next_cursor,
+            watermark=page.complete_until,
+            read=len(page.records),
+            due=now if page.more else now + source.feed.every,
+        )
+        return waiting
+
     try:
-        with transaction() as session:
-            waiting = store(session, source, page, now, backfill=lease.watermark is None)
-            feeds.advance(
-                session,
-                lease,
-                cursor=page.next_cursor,
-                watermark=page.complete_until,
-                read=len(page.records),
-                due=now if page.more else now + source.feed.every,
-            )
+        waiting = committed(transaction, keep)
     except feeds.LeaseLostError:
         return Pulled(problem="another worker took the feed over")
+    except Exception:
+        # A bug of ours must not make the feed wait until the lease lapses; the page is read again.
+        with transaction() as session:
+            feeds.release(session, lease, due=now + RETRY, problem="a page could not be stored; see the worker's log")
+        raise
     return Pulled(rows=len(page.records), waiting=waiting, more=page.more)
 
 
@@ -123,7 +133,7 @@ def _store_activities(session: Session, source: Source, prepared: Prepared, now:
         return 0
     touched = records.people_tied_to(session, connection, batch.object, changed)
     priority = inbox.Priority.BACKFILL if backfill else inbox.Priority.CHANGE
-    return inbox.add(session, touched, why="change", priority=priority, now=now)
+    return inbox.add(session, dict.fromkeys(touched, priority), why="change", now=now)
 
 
 def _store_records(session: Session, source: Source, prepared: Prepared, now: datetime, *, backfill: bool) -> int:
@@ -137,7 +147,7 @@ def _store_records(session: Session, source: Source, prepared: Prepared, now: da
         touched = records.people_tied_to(
             session, connection, batch.object, [batch.ids[position] for position in order.evaluate]
         )
-        return inbox.add(session, touched, why="change", priority=inbox.Priority.CHANGE, now=now)
+        return inbox.add(session, dict.fromkeys(touched, inbox.Priority.CHANGE), why="change", now=now)
     _repair(session, source, prepared, order, known, now)
     return _store_people(session, source, prepared, order, stored.ids, now, backfill=backfill)
 
@@ -182,10 +192,10 @@ def _store_people(
         for position in evaluate
         if batch.created[position] > now - FRESH and ids[batch.ids[position]] in linked.people
     }
-    rest = (set(linked.people.values()) | linked.touched | set(of_gone.values())) - fresh
     priority = inbox.Priority.BACKFILL if backfill else inbox.Priority.CHANGE
-    first = inbox.add(session, fresh, why="change", priority=inbox.Priority.FRESH, now=now)
-    return first + inbox.add(session, rest, why="change", priority=priority, now=now)
+    touched = set(linked.people.values()) | linked.touched | set(of_gone.values())
+    waiting = {person: inbox.Priority.FRESH if person in fresh else priority for person in touched}
+    return inbox.add(session, waiting, why="change", now=now)
 
 
 def _first(fields: Mapping[str, Value], names: Sequence[str]) -> str | None:

@@ -22,7 +22,7 @@ from crm_sync.domain.writes import Answer, Outcome, Write, same_value
 from crm_sync.errors import CrmSyncError, Family, RateLimitedError
 from crm_sync.ports import Connector
 from crm_sync.store import audit, connections, feeds, outbox
-from crm_sync.store.engine import Transaction
+from crm_sync.store.engine import Transaction, committed
 from crm_sync.store.outbox import Settlement
 
 WITHDRAWN = "consent was withdrawn meanwhile; the change is pulled and evaluated"
@@ -93,12 +93,14 @@ def push(
     for (entry, write), outcome in zip(writes, outcomes, strict=True):
         settlements.append(_settle(target, entry, write, outcome, now, draw))
 
-    with transaction() as session:
+    def keep(session: Session) -> None:
         ours = outbox.settle(session, token, settlements, now)
         if any(settled.words == WITHDRAWN for settled in settlements):
             feeds.hurry(session, target.connection.id, now)
         audit.append(session, _told(target, [s for s in settlements if s.entry.id in ours]), now)
         _note_connection(session, target, outcomes)
+
+    committed(transaction, keep)
     states = [settled.state for settled in settlements]
     return Pushed(
         delivered=sum(bool(s.sent) and s.state is OutboxState.DELIVERED for s in settlements),

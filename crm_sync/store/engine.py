@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
+from psycopg.errors import DeadlockDetected, SerializationFailure
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
@@ -15,6 +16,8 @@ from crm_sync.errors import ConfigError
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 """Opens a transaction as a context: `with transaction() as session`."""
+
+Result = TypeVar("Result")
 
 APPLICATION_ROLE = "crm_sync_app"
 
@@ -60,6 +63,21 @@ def transactions(engine: Engine) -> Transaction:
             yield session
 
     return transaction
+
+
+def committed(transaction: Transaction, work: Callable[[Session], Result], *, tries: int = 4) -> Result:
+    """Do `work` in a transaction and commit; do it again where PostgreSQL chose it as the victim of a deadlock.
+
+    Everything takes its row locks in the order record, outbox, person, inbox, and by id within each, so this is rare.
+    """
+    for attempt in range(1, tries + 1):
+        try:
+            with transaction() as session:
+                return work(session)
+        except OperationalError as error:
+            if attempt == tries or not isinstance(error.orig, DeadlockDetected | SerializationFailure):
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def rows(session: Session, statement: str, **values: Any) -> Sequence[Any]:

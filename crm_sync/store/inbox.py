@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -37,24 +37,25 @@ class Claim:
         return bool(self.numbers)
 
 
-def add(session: Session, people: Iterable[int], *, why: str, priority: Priority, now: datetime) -> int:
+def add(session: Session, people: Mapping[int, Priority], *, why: str, now: datetime) -> int:
     """Let these people wait. Who waits already keeps the earliest time and takes the higher priority."""
-    waiting = sorted(set(people))
+    waiting = sorted(people)
     if not waiting:
         return 0
     return run(
         session,
         """
         INSERT INTO inbox (person_id, why, priority, since, available_at)
-        SELECT person, :why, :priority, :now, :now FROM unnest(CAST(:people AS bigint[])) person
+        SELECT person, :why, priority, :now, :now
+        FROM unnest(CAST(:people AS bigint[]), CAST(:priorities AS smallint[])) AS waiting (person, priority)
         ON CONFLICT (person_id) DO UPDATE SET
             why = CASE WHEN excluded.priority < inbox.priority THEN excluded.why ELSE inbox.why END,
             priority = least(inbox.priority, excluded.priority), available_at = excluded.available_at,
             changes = inbox.changes + 1
         """,
         people=waiting,
+        priorities=[int(people[person]) for person in waiting],
         why=why,
-        priority=int(priority),
         now=now,
     )
 
@@ -139,6 +140,12 @@ def settle(session: Session, held: Claim) -> None:
     Raises ClaimLapsedError where not all of them are ours any more; the caller lets it rise through its transaction.
     """
     people = list(held.numbers)
+    # A statement of its own: the next one then sees what others committed while this one waited for its locks.
+    run(
+        session,
+        "SELECT FROM inbox WHERE person_id = ANY(CAST(:people AS bigint[])) ORDER BY person_id FOR UPDATE",
+        people=people,
+    )
     [row] = rows(
         session,
         """

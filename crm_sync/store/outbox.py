@@ -202,6 +202,11 @@ def settle(session: Session, token: uuid.UUID, settlements: Sequence[Settlement]
     if not settlements:
         return set()
     ids = [settled.entry.id for settled in settlements]
+    run(
+        session,
+        "SELECT FROM record WHERE id = ANY(CAST(:records AS bigint[])) ORDER BY id FOR UPDATE",
+        records=[settled.entry.record_id for settled in settlements],
+    )
     ours = rows(
         session,
         """

@@ -13,7 +13,7 @@ def waiting() -> None:
     from crm_sync.flows.evaluate import evaluate
 
     ours = installation()
-    while (evaluated := evaluate(ours.transaction, ours, ours.now(), span=ours.claim_span)).people:
+    while (evaluated := evaluate(ours.transaction, ours, ours.now(), span=ours.evaluation_span)).people:
         if evaluated.entries:
             nudge("push.due")
 

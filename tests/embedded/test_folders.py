@@ -217,7 +217,7 @@ def run_by_hand(data: Path):
     owner = cluster.stat()
     place.chmod(0o755)
     os.chown(place, owner.st_uid, owner.st_gid)
-    program = software.copied(place / "programs").postgres / "postgres"
+    program = software.within_reach(place / "programs").postgres / "postgres"
     where, switch = (str(cluster), {})
     if ROOT:
         where, switch = "/proc/self/cwd", {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}

@@ -130,7 +130,7 @@ def test_given_a_cluster_of_another_user_when_root_starts_it_then_the_sentence_n
     os.chown(data / "postgres", daemon.pw_uid, daemon.pw_gid)
 
     with pytest.raises(
-        embedded.ConfigError, match=r"belongs to daemon: start crm-sync as that user \(as root it would"
+        embedded.ConfigError, match=r"belongs to daemon: start crm-sync as that user \(as root it would run as nobody\)"
     ):
         embedded.start(data)
 

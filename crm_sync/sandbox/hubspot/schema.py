@@ -119,6 +119,8 @@ def _describe_option(option: Option) -> dict[str, Any]:
 
 def options_from(raw: Any) -> tuple[Option, ...]:
     """Options as a client or a test gives them: dicts as on the wire, or plain values that are their own label."""
+    if raw is not None and not isinstance(raw, (list, tuple)):
+        raise refusals.malformed("Cannot deserialize value of options: a list was expected.")
     found: list[Option] = []
     for order, item in enumerate(raw or ()):
         if not isinstance(item, Mapping):
@@ -130,7 +132,7 @@ def options_from(raw: Any) -> tuple[Option, ...]:
             Option(
                 value=str(item["value"]),
                 label=str(item["label"]),
-                display_order=int(item.get("displayOrder", order)),
+                display_order=_order(item, order),
                 hidden=bool(item.get("hidden", False)),
                 description=str(item.get("description") or ""),
             )
@@ -139,6 +141,15 @@ def options_from(raw: Any) -> tuple[Option, ...]:
     if len(values) != len(set(values)):
         raise refusals.invalid("Property options must have unique values.")
     return tuple(found)
+
+
+def _order(raw: Mapping[str, Any], default: int) -> int:
+    order = raw.get("displayOrder")
+    if order is None:
+        return default
+    if not isinstance(order, int):
+        raise refusals.malformed("Cannot deserialize value of displayOrder: an integer was expected.")
+    return order
 
 
 class Schema:
@@ -253,7 +264,7 @@ class Schema:
             unique=bool(raw.get("hasUniqueValue", False)),
             hidden=bool(raw.get("hidden", False)),
             form_field=bool(raw.get("formField", False)),
-            display_order=int(raw.get("displayOrder", -1)),
+            display_order=_order(raw, -1),
             external_options=bool(raw.get("externalOptions", False)),
             referenced=raw.get("referencedObjectType"),
             created_at=iso(now),
@@ -286,7 +297,7 @@ class Schema:
             options=options_from(raw["options"]) if raw.get("options") is not None else old.options,
             hidden=bool(raw.get("hidden", old.hidden)),
             form_field=bool(raw.get("formField", old.form_field)),
-            display_order=int(raw.get("displayOrder", old.display_order)),
+            display_order=_order(raw, old.display_order),
             updated_at=iso(now),
         )
 

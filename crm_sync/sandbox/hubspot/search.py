@@ -233,7 +233,10 @@ def _groups(body: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
     groups = body.get("filterGroups") or ([{"filters": body["filters"]}] if body.get("filters") else [])
     if not isinstance(groups, list) or not all(isinstance(g, Mapping) for g in groups):
         raise refusals.malformed("filterGroups must be a list of objects.")
-    found = [list(group.get("filters") or ()) for group in groups]
+    given = [group.get("filters") or [] for group in groups]
+    if not all(isinstance(filters, list) for filters in given):
+        raise refusals.malformed("filters must be a list of objects.")
+    found = [list(filters) for filters in given]
     if not all(isinstance(f, Mapping) for group in found for f in group):
         raise refusals.malformed("filters must be a list of objects.")
     if len(found) > MOST_GROUPS:

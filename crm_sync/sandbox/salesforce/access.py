@@ -60,8 +60,7 @@ class Access:
         self._objects: dict[tuple[str, str | None], ObjectRight] = {}
         self._fields: dict[tuple[str, str, str | None], FieldRight] = {}
         self._visible: dict[tuple[str, str], Visible] = {}
-        self._schema_version = -1
-        self.version = 0
+        self._derived_from = (-1, -1)
 
     def rights(self, user: str) -> Rights:
         return self._rights.get(user, Rights())
@@ -76,6 +75,8 @@ class Access:
 
     def set_field(self, object: str, field: str, user: str | None, right: FieldRight) -> None:
         """Set field-level security by hand; for all users where `user` is None."""
+        if not self._store.schema.object(object).field(field).permissionable:
+            raise Refusal("FIELD_INTEGRITY_EXCEPTION", f"{object}.{field} is seen by all who see the object")
         if user is None:
             self.forget_field(object, field)
         self._fields[object, field, user] = right
@@ -101,7 +102,6 @@ class Access:
 
     def changed(self) -> None:
         self._visible.clear()
-        self.version += 1
 
     def object(self, kind: ObjectType, user: str) -> ObjectRight:
         own = self._objects.get((kind.name, user)) or self._objects.get((kind.name, None), ObjectRight())
@@ -138,10 +138,10 @@ class Access:
         return user == SYSTEM or column.name in self.visible(kind, user).editable
 
     def visible(self, kind: ObjectType, user: str) -> Visible:
-        if self._schema_version != self._store.schema.version:
+        derived_from = (self._store.schema.version, self._store.taken_back)
+        if self._derived_from != derived_from:
             self._visible.clear()
-            self._schema_version = self._store.schema.version
-            self.version += 1
+            self._derived_from = derived_from
         key = (kind.name, user)
         if key not in self._visible:
             self._visible[key] = self._look(kind, user)

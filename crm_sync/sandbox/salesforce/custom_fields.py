@@ -102,6 +102,21 @@ class CustomFields:
     def drop_by_id(self, field_id: str) -> None:
         self.drop(str(self._row(field_id)["FullName"]))
 
+    def exists(self, full_name: str) -> bool:
+        """Whether there is a custom field of this name, made by whichever way."""
+        return bool(self._store.table("CustomField").with_value("FullName", full_name))
+
+    def find(self, full_name: str) -> str:
+        """The id of `Lead.Score__c`; raises Refusal where there is none."""
+        found = next(iter(self._store.table("CustomField").with_value("FullName", full_name)), None)
+        if found is None:
+            message = f"In field: fullName - no CustomField named {full_name} found"
+            raise Refusal("INVALID_CROSS_REFERENCE_KEY", message)
+        return found
+
+    def metadata(self, full_name: str) -> dict[str, Any]:
+        return dict(self._row(self.find(full_name))["Metadata"])
+
     def _row(self, field_id: str) -> dict[str, Any]:
         row = self._store.row("CustomField", field_id)
         if row is None:
@@ -134,10 +149,10 @@ def column_of(name: str, metadata: Mapping[str, Any], *, granted: bool, field_id
         length=_length(kind, metadata),
         precision=precision,
         scale=scale,
-        required=bool(metadata.get("required")),
+        required=_truth(metadata.get("required")),
         filterable=kind not in ("LongTextArea", "Html"),
-        unique=bool(metadata.get("unique")),
-        external_id=bool(metadata.get("externalId")),
+        unique=_truth(metadata.get("unique")),
+        external_id=_truth(metadata.get("externalId")),
         restricted=restricted,
         granted=granted,
         default=_truth(default) if kind == "Checkbox" else default or starred,

@@ -49,8 +49,8 @@ class Lives:
             return
         self._note(kind, row, "IsDeleted", False, True, actor)
         self._store.put(kind.name, {**row, "IsDeleted": True, **self._stamps(actor)})
-        self._store.table(kind.name).deleted_at[row["Id"]] = actor.at or self._store.now()
-        self._deleted_with[row["Id"]] = root
+        self._log_deletion(kind, row["Id"], actor)
+        self._store.afterwards(lambda: self._deleted_with.update({row["Id"]: root}))
 
     def undelete(self, kind: ObjectType, record_id: str, actor: Actor) -> None:
         """Bring a row back with everything that was deleted along with it."""
@@ -67,18 +67,19 @@ class Lives:
     def _revive(self, kind: ObjectType, row: Row, actor: Actor) -> None:
         self._note(kind, row, "IsDeleted", True, False, actor)
         self._store.put(kind.name, {**row, "IsDeleted": False, **self._stamps(actor)})
-        self._store.table(kind.name).deleted_at.pop(row["Id"], None)
+        deleted_at = self._store.table(kind.name).deleted_at
+        self._store.afterwards(lambda: deleted_at.pop(row["Id"], None))
 
     def purge(self, kind: ObjectType, record_id: str, actor: Actor) -> None:
         """Remove a row for good, out of the bin or straight away. Only `deleted` still tells of it."""
         row = self._store.row(kind.name, record_id)
         if row is None:
             raise invalid_cross_reference()
-        table = self._store.table(kind.name)
         for child_kind, child in list(self._belongings(kind, row["Id"])):
             self.purge(child_kind, child["Id"], actor)
         self._note(kind, row, "Id", row["Id"], None, actor)
-        table.deleted_at.setdefault(row["Id"], self._store.now())
+        if row["Id"] not in self._store.table(kind.name).deleted_at:
+            self._log_deletion(kind, row["Id"], actor)
         self._store.remove(kind.name, row["Id"])
         self._deleted_with.pop(row["Id"], None)
 
@@ -99,7 +100,7 @@ class Lives:
                 self._note(kind, row, "MasterRecordId", None, winner, actor)
                 gone = {**row, "IsDeleted": True, "MasterRecordId": winner, **self._stamps(actor)}
                 self._store.put(kind.name, gone)
-                self._store.table(kind.name).deleted_at[loser] = self._store.now()
+                self._log_deletion(kind, loser, actor)
 
     def _move_belongings(self, kind: ObjectType, loser: str, winner: str, actor: Actor) -> None:
         for other, column in list(self._store.schema.referrers(kind)):
@@ -216,6 +217,12 @@ class Lives:
         members = self._store.table("CampaignMember")
         for found in members.with_value("LeadId", lead):
             self._repoint(kinds["CampaignMember"], members.rows[found], {"ContactId": contact}, actor)
+
+    def _log_deletion(self, kind: ObjectType, record_id: str, actor: Actor) -> None:
+        """For getDeleted, which tells of purged rows too."""
+        deleted_at = self._store.table(kind.name).deleted_at
+        at = actor.at or self._store.now()
+        self._store.afterwards(lambda: deleted_at.update({record_id: at}))
 
     def _belongings(self, kind: ObjectType, record_id: str) -> Iterator[tuple[ObjectType, Row]]:
         """Rows that go with this one when it is deleted."""

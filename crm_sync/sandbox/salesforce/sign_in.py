@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import jwt
+from cryptography import x509
 
 from crm_sync.sandbox.salesforce import versions
 from crm_sync.sandbox.salesforce.org import SalesforceOrg
@@ -125,8 +126,6 @@ def _verifying_key(pem: str) -> Any:
     """The public key itself, or that of a certificate."""
     if "BEGIN CERTIFICATE" not in pem:
         return pem
-    from cryptography import x509
-
     return x509.load_pem_x509_certificate(pem.encode()).public_key()
 
 

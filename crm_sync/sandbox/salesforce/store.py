@@ -23,10 +23,14 @@ CRM = "salesforce"
 class _Unit:
     before: list[tuple[str, str, Row | None]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
+    afterwards: list[Callable[[], object]] = field(default_factory=list)
 
 
 class Store:
-    """Rows by object and id. Values are kept as the API shows them, so that a page of them is written out as it is."""
+    """Rows by object and id. Values are kept as the API shows them, so that a page of them is written out as it is.
+
+    `taken_back` counts the units that were undone, so that what was derived inside one can be thrown away.
+    """
 
     def __init__(self, clock: SandboxClock, journal: Journal) -> None:
         self.clock = clock
@@ -34,6 +38,7 @@ class Store:
         self.schema = Schema()
         self.mint = Mint()
         self.tables = {name: Table(kind.stamp_field) for name, kind in self.schema.objects.items()}
+        self.taken_back = 0
         self._units: list[_Unit] = []
 
     def now(self) -> str:
@@ -85,6 +90,13 @@ class Store:
         else:
             self.journal.write(**write)
 
+    def afterwards(self, action: Callable[[], object]) -> None:
+        """Do something that can't be taken back; inside a unit, only once it stands."""
+        if self._units:
+            self._units[-1].afterwards.append(action)
+        else:
+            action()
+
     @contextmanager
     def unit(self) -> Iterator[None]:
         """What is put, removed and noted inside stands as a whole, or not at all if an error leaves it."""
@@ -100,11 +112,15 @@ class Store:
         if self._units:
             self._units[-1].before.extend(mine.before)
             self._units[-1].notes.extend(mine.notes)
+            self._units[-1].afterwards.extend(mine.afterwards)
         else:
+            for action in mine.afterwards:
+                action()
             for write in mine.notes:
                 self.journal.write(**write)
 
     def _take_back(self, unit: _Unit) -> None:
+        self.taken_back += 1
         for object, record_id, before in reversed(unit.before):
             if before is None:
                 self.tables[object].remove(record_id)

@@ -12,7 +12,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from crm_sync.sandbox.salesforce import versions
+from crm_sync.sandbox.salesforce import metadata_api, versions
 from crm_sync.sandbox.salesforce.org import SalesforceOrg
 from crm_sync.sandbox.salesforce.refusals import Refusal, not_found
 from crm_sync.sandbox.salesforce.rest import dispatch
@@ -37,6 +37,7 @@ def salesforce_app(org: SalesforceOrg) -> Starlette:
             Route("/services/oauth2/revoke", front.revoke, methods=["POST"]),
             Route("/id/{org}/{user}", front.user_info, methods=["GET"]),
             Route("/services/Soap/u/{version:path}", front.soap_login, methods=["POST"]),
+            Route("/services/Soap/m/{version:path}", front.metadata, methods=["POST"]),
             Route("/services/data", front.versions, methods=["GET"]),
             Route("/services/data/", front.versions, methods=["GET"]),
             Route("/services/data/{path:path}", front.data, methods=["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"]),
@@ -82,6 +83,16 @@ class _Front:
                 return Reply(body=soap_fault(refusal), status=500, operation="sign_in", counted=0)
 
         return self._noted(http, sign_in)
+
+    async def metadata(self, http: HttpRequest) -> Response:
+        body = await http.body()
+
+        def call(_: int) -> Reply:
+            reply = metadata_api.answer(self._org, body)
+            self._org.allowance.spend(reply.counted, self._org.clock.now())
+            return reply
+
+        return self._noted(http, call)
 
     async def user_info(self, http: HttpRequest) -> Response:
         def who(_: int) -> Reply:

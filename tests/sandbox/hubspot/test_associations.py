@@ -91,6 +91,20 @@ def test_a_tie_moves_no_stamp_but_the_contacts_primary_company_follows(hubspot: 
     assert types == {first: [279], second: [279, 1]}
 
 
+def test_a_primary_named_from_the_companys_side_replaces_the_contacts_other_one(hubspot: World) -> None:
+    contact = hubspot.contact()
+    first, second = _companies(hubspot, 2)
+    hubspot.portal.associate("contacts", "companies", [(contact, first)])
+
+    primary = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 2}]
+    hubspot.call("PUT", f"/crm/v4/objects/companies/{second}/associations/contacts/{contact}", primary)
+
+    ties = _read(hubspot, contact, status=200)["results"][0]["to"]
+    labels = {str(t["toObjectId"]): [a["label"] for a in t["associationTypes"]] for t in ties}
+    assert labels == {first: [None], second: [None, "Primary"]}
+    assert hubspot.stored(contact, "associatedcompanyid") == second
+
+
 def test_given_a_tie_when_it_is_taken_away_then_neither_end_knows_it(hubspot: World) -> None:
     contact = hubspot.contact()
     company = _companies(hubspot, 1)[0]

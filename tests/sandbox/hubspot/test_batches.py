@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
+from crm_sync.sandbox.hubspot import PRIVATE_APP_KEY
 from tests.sandbox.hubspot.portals import World
 
 CONTACTS = "/crm/v3/objects/contacts"
@@ -262,3 +265,41 @@ def test_a_single_write_of_a_locked_row_is_a_423(hubspot: World) -> None:
 
     assert hubspot.call("PATCH", f"{CONTACTS}/{id}", {"properties": {"city": "Ulm"}}).status_code == 423
     assert hubspot.call("PATCH", f"{CONTACTS}/{id}", {"properties": {"city": "Ulm"}}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("/crm/v3/objects/contacts/search", {"properties": "city"}, id="properties-as-text"),
+        pytest.param("/crm/v3/objects/contacts/search", {"filterGroups": [{"filters": 1}]}, id="filters-as-number"),
+        pytest.param("/crm/v3/objects/contacts/search", ["city"], id="a-list-as-body"),
+        pytest.param(
+            "/crm/v3/objects/contacts/batch/read", {"propertiesWithHistory": 1, "inputs": [{"id": "1"}]}, id="history"
+        ),
+        pytest.param("/crm/v3/objects/contacts", {"properties": {}, "associations": {"to": 1}}, id="associations"),
+        pytest.param("/crm/v4/associations/contacts/companies/batch/read", {"inputs": "1"}, id="inputs-as-text"),
+    ],
+)
+def test_json_of_another_shape_is_a_400(hubspot: World, path: str, body: Any) -> None:
+    assert "Invalid input JSON" in hubspot.post(path, body, 400)["message"]
+
+
+def test_writes_from_several_threads_and_people_meanwhile_all_arrive(hubspot: World) -> None:
+    ids = hubspot.contacts(40)
+
+    def write(id: str) -> int:
+        return requests.patch(
+            f"{hubspot.url}{CONTACTS}/{id}",
+            json={"properties": {"city": id}},
+            headers={"Authorization": f"Bearer {PRIVATE_APP_KEY}"},
+            timeout=10,
+        ).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(write, ids)
+        for id in ids:
+            hubspot.act("edit", object="contacts", id=id, properties={"zip": "89073"})
+        assert set(answers) == {200}
+
+    assert {hubspot.stored(id, "city") == id and hubspot.stored(id, "zip") == "89073" for id in ids} == {True}
+    assert sorted(w.number for w in hubspot.journal.writes) == list(range(1, 81))

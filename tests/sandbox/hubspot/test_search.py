@@ -56,6 +56,9 @@ def _without_id(person: dict[str, Any]) -> dict[str, Any]:
         pytest.param(where("closedate", "LT", "1763596800000"), "", id="milliseconds"),
         pytest.param(where("hs_buying_role", "EQ", "B"), "1", id="one-of-several-choices"),
         pytest.param(where("hs_object_id", "IN", values=["3", "1", "99"]), "13", id="ids"),
+        pytest.param(where("hs_object_id", "GTE", "2"), "23", id="ids-from"),
+        pytest.param(where("hs_object_id", "GT", "2"), "3", id="ids-above"),
+        pytest.param(where("hs_object_id", "LT", "2"), "1", id="ids-below"),
     ],
 )
 def test_filters(people: World, given: dict[str, Any], found: str) -> None:
@@ -200,6 +203,19 @@ def test_given_a_lagging_index_when_a_record_is_new_then_it_is_found_later_with_
 
     assert hubspot.found(where("city", "EQ", "ulm")) == [id]
     assert hubspot.found(where("lastmodifieddate", "LTE", ms(NOW))) == [id]
+
+
+def test_given_a_lagging_index_when_a_record_is_restored_then_it_is_found_later(hubspot: World) -> None:
+    id = hubspot.contact()
+    hubspot.act("set_index_lag", seconds=60)
+    hubspot.update([{"id": id, "properties": {"city": "Ulm"}}])
+    hubspot.act("archive", object="contacts", id=id)
+
+    hubspot.act("restore", object="contacts", id=id)
+
+    assert hubspot.found() == []
+    hubspot.clock.advance(timedelta(seconds=60))
+    assert hubspot.found() == [id]
 
 
 def test_given_hidden_rows_when_time_passes_then_they_appear(hubspot: World) -> None:

@@ -132,3 +132,4 @@ def test_an_archived_property_is_left_out_and_comes_back_with_its_values(hubspot
 
     assert "ls_score" not in without
     assert hubspot.get(f"{CONTACTS}/{id}", properties="ls_score")["properties"]["ls_score"] == "87"
+    assert hubspot.get("/crm/v3/properties/contacts", archived="true")["results"] == []

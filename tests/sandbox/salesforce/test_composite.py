@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from simple_salesforce import Salesforce, SalesforceMalformedRequest
 
+from crm_sync.sandbox.clock import SandboxClock
 from crm_sync.sandbox.journal import Journal
 from crm_sync.sandbox.salesforce import SalesforceOrg
 from tests.sandbox.salesforce.door import Door
-from tests.sandbox.salesforce.people import a_lead, leads
+from tests.sandbox.salesforce.people import SCORE, a_lead, ids, leads
 
 ROOT = "/services/data/v62.0"
 
@@ -97,6 +99,32 @@ def test_all_or_none_takes_everything_back(sf: Salesforce, org: SalesforceOrg):
 
     assert [entry["body"][0]["errorCode"] for entry in answer] == ["PROCESSING_HALTED", "REQUIRED_FIELD_MISSING"]
     assert list(org.rows("Account")) == []
+
+
+def test_what_was_taken_back_is_neither_deleted_nor_granted(sf: Salesforce, org: SalesforceOrg, clock: SandboxClock):
+    lead, field = a_lead(org), {"FullName": "Lead.Score__c", "Metadata": SCORE}
+    sf.toolingexecute("sobjects/CustomField", method="POST", data=field)
+    held = sf.query(f"SELECT PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId = '{org.integration_id}'")
+    grant = {
+        "ParentId": held["records"][0]["PermissionSetId"],
+        "SobjectType": "Lead",
+        "Field": "Lead.Score__c",
+        "PermissionsRead": True,
+    }
+
+    answer = composite(
+        sf,
+        {"method": "DELETE", "url": f"{ROOT}/sobjects/Lead/{lead}"},
+        {"method": "POST", "url": f"{ROOT}/sobjects/FieldPermissions", "body": grant},
+        query("SELECT Score__c FROM Lead"),
+        {"method": "POST", "url": f"{ROOT}/sobjects/Account", "body": {}},
+        all_or_none=True,
+    )
+
+    assert answer[3]["body"][0]["errorCode"] == "REQUIRED_FIELD_MISSING"
+    assert ids(sf.query("SELECT Id FROM Lead")) == [lead]
+    assert sf.Lead.deleted(clock.now() - timedelta(hours=1), clock.now() + timedelta(hours=1))["deletedRecords"] == []
+    assert "Score__c" not in [one["name"] for one in sf.Lead.describe()["fields"]]
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,7 @@ def test_query_hides_what_is_deleted_or_archived_and_query_all_shows_it(sf: Sale
 
 
 COLUMN, TYPE, SYNTAX = "INVALID_FIELD", "INVALID_TYPE", "MALFORMED_QUERY"
+FILTER = "INVALID_QUERY_FILTER_OPERATOR"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,10 @@ COLUMN, TYPE, SYNTAX = "INVALID_FIELD", "INVALID_TYPE", "MALFORMED_QUERY"
         ),
         pytest.param("SELECT Id FROM Lead WHERE CreatedDate > 2026-01-01", COLUMN, "dateTime", id="date-for-time"),
         pytest.param("SELECT Id FROM Lead WHERE IsConverted = 'true'", COLUMN, "boolean", id="quoted-boolean"),
-        pytest.param("SELECT Id FROM Lead WHERE Id = 'abc'", "INVALID_QUERY_FILTER_OPERATOR", "invalid", id="bad-id"),
+        pytest.param("SELECT Id FROM Lead WHERE Id = 'abc'", FILTER, "invalid ID", id="bad-id"),
+        pytest.param(
+            "SELECT Id FROM Lead WHERE CreatedDate LIKE '2%'", FILTER, "invalid operator", id="like-of-a-time"
+        ),
         pytest.param("SELECT Id FROM Lead OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "2000", id="offset"),
         pytest.param("SELECT Id, COUNT(Id) FROM Lead", SYNTAX, "grouped or aggregated", id="ungrouped"),
         pytest.param("SELECT Id FROM Lead WHERE CreatedDate = NEXT_FORTNIGHT", SYNTAX, "FORTNIGHT", id="no-such-day"),

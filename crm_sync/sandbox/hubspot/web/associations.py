@@ -15,7 +15,7 @@ from crm_sync.sandbox.hubspot.paging import offset_of, offset_token
 from crm_sync.sandbox.hubspot.records import Record
 from crm_sync.sandbox.hubspot.sign_in import scopes_needed
 from crm_sync.sandbox.hubspot.stamps import iso
-from crm_sync.sandbox.hubspot.web.call import Answer, Call, Endpoint, required
+from crm_sync.sandbox.hubspot.web.call import Answer, Call, Endpoint, listed, required
 
 MOST_READ, MOST_WRITTEN, PAGE = 1_000, 2_000, 500
 
@@ -127,7 +127,7 @@ def archive_batch(call: Call) -> Answer:
     pair, inputs = _pair(call), call.inputs(MOST_WRITTEN)
     for given in inputs:
         here = _find(call, pair[0], given.get("from"))
-        for end in given.get("to") or ():
+        for end in listed(given, "to"):
             there = _find(call, pair[1], end)
             if here is not None and there is not None:
                 writing.dissociate(call.portal, pair, here.id, there.id, call.portal.now())

@@ -14,7 +14,7 @@ from crm_sync.sandbox.hubspot.refusals import Refusal
 from crm_sync.sandbox.hubspot.representation import Viewer
 from crm_sync.sandbox.hubspot.row_faults import FaultKind
 from crm_sync.sandbox.hubspot.stamps import iso
-from crm_sync.sandbox.hubspot.web.call import Answer, Call, Endpoint
+from crm_sync.sandbox.hubspot.web.call import Answer, Call, Endpoint, listed
 from crm_sync.sandbox.hubspot.web.objects import (
     MOST_WITH_HISTORY,
     changing,
@@ -77,7 +77,7 @@ class Outcomes:
 def read_batch(call: Call) -> Answer:
     table, body, inputs = call.table(), call.mapping(), call.inputs()
     by = body.get("idProperty") or "hs_object_id"
-    history = [str(n) for n in body.get("propertiesWithHistory") or ()]
+    history = [str(n) for n in listed(body, "propertiesWithHistory")]
     if history and len(inputs) > MOST_WITH_HISTORY:
         raise refusals.invalid(f"At most {MOST_WITH_HISTORY} records can be read with history, but got {len(inputs)}.")
     if by != "hs_object_id":
@@ -87,7 +87,7 @@ def read_batch(call: Call) -> Answer:
         call.portal,
         table,
         call.app,
-        properties=[str(n) for n in body.get("properties") or ()],
+        properties=[str(n) for n in listed(body, "properties")],
         history=history,
     )
     outcomes = Outcomes(call, traced=False)
@@ -218,7 +218,7 @@ def _check_upsert(call: Call, table: Table, given: Input, record: Record | None)
 def _create(
     call: Call, table: Table, given: Input, properties: Mapping[str, Any], outcomes: Outcomes, **more: Any
 ) -> None:
-    associations = given.get("associations") or ()
+    associations = listed(given, "associations")
     try:
         record = writing.create(call.portal, table, properties, call.author, outcomes.at, associations)
     except Refusal as refused:

@@ -117,6 +117,16 @@ class Endpoint:
     open: bool = False
 
 
+def listed(body: Mapping[str, Any], name: str) -> list[Any]:
+    """A list in a body, empty where it is missing; raises Refusal where something else stands there."""
+    value = body.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise refusals.malformed(f"Cannot deserialize value of {name}: a list was expected.")
+    return value
+
+
 def required(body: Mapping[str, Any], *names: str) -> None:
     missing = [name for name in names if body.get(name) in (None, "")]
     if missing:

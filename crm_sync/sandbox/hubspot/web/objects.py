@@ -13,7 +13,7 @@ from crm_sync.sandbox.hubspot.representation import Viewer
 from crm_sync.sandbox.hubspot.row_faults import FaultKind
 from crm_sync.sandbox.hubspot.search import Search
 from crm_sync.sandbox.hubspot.sign_in import scopes_needed
-from crm_sync.sandbox.hubspot.web.call import Answer, Call, Endpoint, required
+from crm_sync.sandbox.hubspot.web.call import Answer, Call, Endpoint, listed, required
 
 MOST_LISTED, MOST_WITH_HISTORY = 100, 50
 _MERGED = ("contacts", "companies", "deals")
@@ -50,7 +50,7 @@ def get_record(call: Call) -> Answer:
 def create_record(call: Call) -> Answer:
     table, body = call.table(), call.mapping()
     properties = properties_of(body)
-    associations = body.get("associations") or ()
+    associations = listed(body, "associations")
     try:
         record = writing.create(call.portal, table, properties, call.author, call.portal.now(), associations)
     except writing.PropertiesRefused as refused:
@@ -122,8 +122,7 @@ def search_records(call: Call) -> Answer:
         lambda other, id: associated_with(call, name, other, id),
     )
     page = search.run(table.index)
-    wanted = body.get("properties") or ()
-    viewer = Viewer(portal, table, call.app, properties=[str(p) for p in wanted])
+    viewer = Viewer(portal, table, call.app, properties=[str(p) for p in listed(body, "properties")])
     answer: dict[str, Any] = {"total": page.total, "results": [viewer.show(table.rows[id]) for id in page.ids]}
     if page.next_after is not None:
         answer["paging"] = {"next": {"after": str(page.next_after)}}

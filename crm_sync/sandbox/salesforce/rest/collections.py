@@ -134,7 +134,7 @@ def _results(org: SalesforceOrg, records: Sequence[Record], save: Save, *, all_o
             if all_or_none and not all(result["success"] for result in results):
                 raise _TakeBack
     except _TakeBack:
-        return [_rolled_back(result) if result["success"] else result for result in results]
+        return [_rolled_back() if result["success"] else result for result in results]
     return results
 
 
@@ -147,7 +147,7 @@ def _result(save: Save, record: Record) -> dict[str, Any]:
         return refusal.as_result(record.get("id") or record.get("Id"))
 
 
-def _rolled_back(_: dict[str, Any]) -> dict[str, Any]:
+def _rolled_back() -> dict[str, Any]:
     message = "Record rolled back because not all records were valid and the request was using AllOrNone header"
     return Refusal("ALL_OR_NONE_OPERATION_ROLLED_BACK", message).as_result()
 

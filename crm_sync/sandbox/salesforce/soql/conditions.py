@@ -149,7 +149,9 @@ class Conditions:
             return self._chosen(column, condition), EVERYWHERE
         literal = condition.right[0]
         if condition.operator == "LIKE":
-            return _like(column, str(literal.value)), EVERYWHERE
+            if literal.kind != "string" or not _is_text(column):
+                raise self._invalid(column, "invalid operator", "INVALID_QUERY_FILTER_OPERATOR")
+            return _like(column, literal.value), EVERYWHERE
         if literal.kind == "relative":
             return self._relative(column, condition.operator, literal)
         value = self._value(column, literal)
@@ -241,9 +243,13 @@ class Conditions:
 
 
 def _folder(column: Column) -> Callable[[Any], Any]:
-    if column.type in ("id", "reference", "datetime", "date", "boolean", "int") or column.type in NUMBERS:
+    if not _is_text(column):
         return lambda value: value
     return lambda value: value.lower() if isinstance(value, str) else value
+
+
+def _is_text(column: Column) -> bool:
+    return column.type not in ("id", "reference", "datetime", "date", "boolean", "int") and column.type not in NUMBERS
 
 
 def _fold(column: Column, value: Any) -> Any:
