@@ -137,6 +137,11 @@ class Site:
             connections.set_state(session, self.id, ConnectionState.ACTIVE)
             feeds.declare(session, self.id, self.connector.feeds(), self.now)
         self.publish()
+        wanted = {feed.name for feed in self.feeds()}
+        with self.transaction() as session:
+            for feed in self.connector.feeds():
+                if feed.name not in wanted:
+                    feeds.postpone(session, self.id, feed.name, self.now)
 
     @property
     def kind(self) -> CrmKind:
