@@ -26,6 +26,7 @@ from crm_sync.store.engine import Transaction, committed
 from crm_sync.store.outbox import Settlement
 
 WITHDRAWN = "consent was withdrawn meanwhile; the change is pulled and evaluated"
+WORE_OUT = "each worker that took it ended before it could tell what became of it"
 BLOCKING_CONSENTS = ("do_not_process", "do_not_profile", "should_forget")
 
 BATCH = 1_000
@@ -83,12 +84,35 @@ def push(
         return Pushed()
 
     try:
-        shown = guard(target, entries)
+        return _push(transaction, target, token, entries, now, draw=draw, most=most)
+    except Exception:
+        # A bug of ours must not keep these from everybody until the claim lapses.
+        with transaction() as session:
+            outbox.let_lapse(session, token, now)
+        raise
+
+
+def _push(
+    transaction: Transaction,
+    target: Target,
+    token: uuid.UUID,
+    entries: Sequence[Claimed],
+    now: datetime,
+    *,
+    draw: random.Random,
+    most: int,
+) -> Pushed:
+    fit = [entry for entry in entries if entry.attempts <= target.most_attempts]
+    worn = [entry for entry in entries if entry.attempts > target.most_attempts]
+    settlements = [_settlement(entry, OutboxState.DEAD, WORE_OUT) for entry in worn]
+    try:
+        shown = guard(target, fit)
     except CrmSyncError as error:
         with transaction() as session:
-            _put_back(session, target, token, entries, error, now, draw)
+            _put_back(session, target, token, fit, error, now, draw)
         return Pushed()
-    settlements, writes = plan(target, entries, shown)
+    planned, writes = plan(target, fit, shown)
+    settlements += planned
     outcomes = target.connector.write([write for _, write in writes]) if writes else []
     for (entry, write), outcome in zip(writes, outcomes, strict=True):
         settlements.append(_settle(target, entry, write, outcome, now, draw))
@@ -110,7 +134,7 @@ def push(
         unchanged=sum(not s.sent and s.state is OutboxState.DELIVERED for s in settlements),
         refused=states.count(OutboxState.DEAD) + states.count(OutboxState.HELD) + states.count(OutboxState.WAITING),
         closed=states.count(OutboxState.CLOSED),
-        more=len(entries) == most,
+        more=len(entries) == most or any(entry.repeated for entry in entries),
     )
 
 
