@@ -15,6 +15,7 @@ from crm_sync.domain.connections import ConnectionId
 from crm_sync.domain.outbox import Claimed, Kind, OutboxState
 from crm_sync.domain.writes import Outcome
 from crm_sync.store.engine import rows, run
+from crm_sync.store.inbox import Priority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,7 @@ def claim(
     A claim that lapsed is taken again; its outcome is unknown, and the guard reads back before anything is sent. Such
     entries come alone, and the fewer the more often they were tried: what kills its worker soon stands by itself, and
     runs out of attempts without taking others along.
+    A score waits while a change of its person does: consent may be in it (law 8).
     Only one entry of a record and kind is ever in flight. A repair wants what the CRM last accepted by now, not by the
     time at which somebody wrote over it.
     """
@@ -158,6 +160,9 @@ def claim(
               AND NOT EXISTS (SELECT FROM outbox AS other WHERE other.record_id = entry.record_id
                               AND other.kind = entry.kind AND other.state = 'in_flight')
               AND NOT EXISTS (SELECT FROM lapsed)
+              AND (desired ->> 'score' IS NULL OR NOT EXISTS (
+                    SELECT FROM link JOIN inbox ON inbox.person_id = link.person_id
+                    WHERE link.record_id = entry.record_id AND link.to_at IS NULL AND inbox.priority <= :change))
             ORDER BY priority, id LIMIT :most FOR UPDATE SKIP LOCKED
         ), due AS (
             SELECT * FROM lapsed UNION ALL SELECT * FROM waiting
@@ -181,6 +186,7 @@ def claim(
         token=token,
         until=now + span,
         most=most,
+        change=int(Priority.CHANGE),
     )
     return token, [
         Claimed(
