@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from crm_sync.workers.process import installation, nudge
+from crm_sync.workers.process import installation, nudge, told
 
 
 @shared_task(name="evaluate.waiting")
@@ -13,9 +13,10 @@ def waiting() -> None:
     from crm_sync.flows.evaluate import evaluate
 
     ours = installation()
-    while (evaluated := evaluate(ours.transaction, ours, ours.now(), span=ours.evaluation_span)).people:
-        if evaluated.entries and evaluated.urgent:
-            nudge("push.due")
+    with told(leg="evaluate"):
+        while (evaluated := evaluate(ours.transaction, ours, ours.now(), span=ours.evaluation_span)).people:
+            if evaluated.entries and evaluated.urgent:
+                nudge("push.due")
 
 
 @shared_task(name="evaluate.ageing")
