@@ -91,7 +91,7 @@ class Installation:
         return timedelta(minutes=3)
 
     def connector(self, connection: Connection) -> Connector:
-        """The connector of a connection, made once in this process and again when its address or credentials changed."""
+        """The connector of a connection, made once in this process, and again when address or credentials changed."""
         known = self._connectors.get(connection.id)
         if known and known.base_url == connection.base_url and known.mark == connection.credentials_mark:
             return known.connector
