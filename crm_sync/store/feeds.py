@@ -164,6 +164,20 @@ def postpone(session: Session, connection: int, name: str, due: datetime, *, pro
     )
 
 
+def walk_again(session: Session, connection: ConnectionId, names: Sequence[str], now: datetime) -> int:
+    """Let these feeds begin anew, now. Who reads one of them meanwhile loses its lease and its page."""
+    return run(
+        session,
+        """
+        UPDATE feed SET cursor = NULL, lease_token = NULL, lease_until = NULL, next_due = :now
+        WHERE connection_id = :connection AND name = ANY(CAST(:names AS text[]))
+        """,
+        connection=connection,
+        names=list(names),
+        now=now,
+    )
+
+
 def hurry(session: Session, connection: ConnectionId, now: datetime) -> int:
     """Make every feed of a connection due now."""
     return run(
