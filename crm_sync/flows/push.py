@@ -132,6 +132,7 @@ def plan(
     settled: list[Settlement] = []
     writes: list[tuple[Claimed, Write]] = []
     withdrawn = _withdrawn(target, shown)
+    names = {object: target.own_names(object) for object in {entry.object for entry in entries}}
     for entry in entries:
         record = shown.get((entry.object, entry.crm_id))
         if record is None or record.life is not Life.OPEN:
@@ -144,7 +145,7 @@ def plan(
         if entry.kind is Kind.OWNER:
             _plan_owner(target, entry, record, settled, writes)
             continue
-        differing = _difference(target.own_names(entry.object), entry.desired, record.fields)
+        differing = _difference(names[entry.object], entry.desired, record.fields)
         if differing:
             key = str(entry.id)
             write = Write(key=key, object=entry.object, record_id=entry.crm_id, fields=differing)
