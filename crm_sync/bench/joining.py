@@ -7,44 +7,30 @@ from importlib.resources import files
 from typing import Any
 
 from crm_sync.cli.sandboxed import credentials
-from crm_sync.domain.connections import ConnectionId, ConnectionState
-from crm_sync.domain.fields import OWN_FIELDS
+from crm_sync.domain.connections import ConnectionId
 from crm_sync.domain.mappings import parse_mapping
 from crm_sync.domain.policies import parse_policy
 from crm_sync.domain.records import CrmKind
+from crm_sync.flows.connect import Person, Request, connect
 from crm_sync.flows.publish import Publisher, publish_mapping, publish_policy
-from crm_sync.store import connections, feeds
 from crm_sync.wiring import Installation
 
 BY = Publisher(author="bench", reason="the example that is shipped")
+NOBODY_WATCHES = Person(sees=lambda _: None, agrees=lambda _: True)
 
 
 def join(installation: Installation, kind: CrmKind, ready: Mapping[str, Any]) -> ConnectionId:
     """Join the CRM that a sandbox's ready file names, under the name of its kind. All is in place to pull."""
-    with installation.transaction() as session:
-        id = connections.save(
-            session,
-            name=kind.value,
-            kind=kind,
-            base_url=ready[kind.value]["url"],
-            credentials=credentials(ready, kind),
-            keys=installation.keys,
-        )
-        connection = connections.by_id(session, id)
-    connector = installation.connector(connection)
-    identity = connector.identity()
-    with installation.transaction() as session:
-        connections.confirm_identity(session, id, identity)
-        connections.set_state(session, id, ConnectionState.ACTIVE)
-        feeds.declare(session, id, connector.feeds(), installation.now())
-        connection = connections.by_id(session, id)
+    url, told = ready[kind.value]["url"], credentials(ready, kind)
+    request = Request(name=kind.value, kind=kind, base_url=url, credentials=told, actor="bench", install_fields=True)
+    means = installation.means(kind, url, told)
+    joined = connect(installation.transaction, installation.keys, request, means, NOBODY_WATCHES)
+    if joined.connection is None:
+        raise RuntimeError(f"the sandbox {kind} could not be joined")
     text, policy = _example(f"mapping-{kind}.yaml"), _example("policy.yaml")
-    mapping = parse_mapping(text)
-    for object in mapping.people:
-        connector.install_fields(object, OWN_FIELDS)
-    publish_mapping(installation.transaction, connection, mapping, text, BY, installation.now())
+    publish_mapping(installation.transaction, joined.connection, parse_mapping(text), text, BY, installation.now())
     publish_policy(installation.transaction, parse_policy(policy), policy, BY, installation.now())
-    return id
+    return joined.connection.id
 
 
 def _example(name: str) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from crm_sync.domain.changes import Feed, Walk
 from crm_sync.domain.connections import ConnectionId
-from crm_sync.flows.evaluate import evaluate
+from crm_sync.flows.evaluate import LARGE_BATCH, evaluate
 from crm_sync.flows.pull import pull
 from crm_sync.flows.push import BATCH, Pushed, push
+from crm_sync.store import connections
 from crm_sync.wiring import Installation
 
 
@@ -24,8 +25,6 @@ class Legs:
         """The feeds that the mapping in force has a use for, people first; all walks unless some are named."""
         ours = self.installation
         with ours.transaction() as session:
-            from crm_sync.store import connections
-
             connector = ours.connector(connections.by_id(session, self.connection))
         wanted = [feed for feed in connector.feeds() if not walks or feed.walk in walks]
         return [feed for feed in wanted if ours.source(self.connection, feed.name)]
@@ -49,9 +48,11 @@ class Legs:
     def evaluate(self) -> int:
         """Evaluate until nobody waits. How many people that were."""
         ours, people = self.installation, 0
-        while found := evaluate(ours.transaction, ours, ours.now(), span=ours.claim_span).people:
-            people += found
-        return people
+        while True:
+            found = evaluate(ours.transaction, ours, ours.now(), span=ours.evaluation_span, large=LARGE_BATCH)
+            if not found.people:
+                return people
+            people += found.people
 
     def push(self) -> int:
         """Push until nothing waits. How many records were written."""
