@@ -19,6 +19,7 @@ from crm_sync.cli import (
     fields,
     mapping,
     policy,
+    poll,
     sandbox,
     status,
     up,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(up.up)
 app.command()(status.status)
+app.command()(poll.poll)
 app.command()(explain.explain)
 app.command()(connections.observe)
 app.command()(connections.pause)
