@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 console = Console(soft_wrap=True, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -15,11 +16,12 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def note(text: str) -> None:
     """A word about what is going on, beside the output."""
-    errors.print(text, style="dim")
+    errors.print(text, style="dim", markup=False)
 
 
 def say(text: str) -> None:
-    console.print(text)
+    """A line of output, as it is: brackets in a lead's words are no markup."""
+    console.print(text, markup=False)
 
 
 def emit_json(value: Any) -> None:
@@ -34,5 +36,5 @@ def table(title: str, columns: list[str], lines: list[list[Any]]) -> None:
         numeric = bool(lines) and all(isinstance(line[position], int | float) for line in lines)
         made.add_column(column, justify="right" if numeric else "left")
     for line in lines:
-        made.add_row(*[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in line])
+        made.add_row(*[Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in line])
     console.print(made)
