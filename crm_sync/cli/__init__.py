@@ -20,12 +20,12 @@ from crm_sync.cli import (
     fields,
     mapping,
     policy,
+    refusals,
     sandbox,
     status,
     up,
 )
 from crm_sync.cli.output import errors
-from crm_sync.errors import CrmSyncError
 
 TRY = "Try it on this machine"
 SET_UP = "Set up: join CRMs, say what counts"
@@ -81,9 +81,11 @@ command(LOOK, version, "crm-sync version")
 
 
 def main() -> None:
-    """Run a command. A user's mistake is one sentence and exit code 1; a bug is a full traceback."""
+    """Run a command. What a user or the machine did is one sentence and exit code 1; a bug is a full traceback."""
     try:
         app(prog_name="crm-sync")
-    except CrmSyncError as error:
-        errors.print("crm-sync:", str(error), style="red", markup=False)
+    except Exception as error:
+        if (told := refusals.sentence(error)) is None:
+            raise
+        errors.print("crm-sync:", told, style="red", markup=False)
         sys.exit(1)
