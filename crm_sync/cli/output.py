@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-console = Console(soft_wrap=True, highlight=False)
+WIDTH = None if sys.stdout.isatty() else 120
+"""Of a terminal what it has; elsewhere enough for a table."""
+
+console = Console(width=WIDTH, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -20,8 +23,8 @@ def note(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """A line of output, as it is: brackets in a lead's words are no markup."""
-    console.print(text, markup=False)
+    """A line of output, never cut and never wrapped: a script may read it. Brackets in a lead's words are no markup."""
+    console.print(text, soft_wrap=True, markup=False)
 
 
 def emit_json(value: Any) -> None:

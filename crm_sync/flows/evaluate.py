@@ -38,11 +38,15 @@ class Rules(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """How many people one batch held, how many evaluations it kept, and how many outbox entries it made."""
+    """How many people one batch held, how many evaluations it kept, and how many outbox entries it made.
+
+    `urgent` asks to push at once; what a first pull or time made may wait until it fills a call.
+    """
 
     people: int = 0
     kept: int = 0
     entries: int = 0
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,7 @@ def _keep(
         audit.append(session, [_told(each, read.last.get(each.person_id)) for each in fresh], now)
         evaluations.schedule(session, {person: again.get(person) for person in people}, now)
         inbox.settle(session, claim)
-        return Evaluated(people=len(people), kept=len(kept), entries=len(entries))
+        return Evaluated(people=len(people), kept=len(kept), entries=len(entries), urgent=claim.urgent)
 
     return committed(transaction, keep)
 
@@ -232,6 +236,8 @@ def _sources_of(read: Read) -> tuple[dict[int, list[ConnectionId]], dict[int, da
         if row.connection_id not in connections:
             connections.append(ConnectionId(row.connection_id))
         until[row.person_id] = max(row.stamp, until.get(row.person_id, row.stamp))
+    for row in read.activities:
+        until[row.person_id] = max(row.known_from, until.get(row.person_id, row.known_from))
     return used, until
 
 

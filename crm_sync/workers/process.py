@@ -6,12 +6,16 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery import current_app
 from celery.beat import SchedulingError
 from celery.signals import beat_init, worker_init, worker_process_init, worker_process_shutdown
 from kombu.exceptions import OperationalError
+
+from crm_sync.errors import CrmSyncError
 
 if TYPE_CHECKING:
     from crm_sync.wiring import Installation
@@ -66,6 +70,16 @@ def installation() -> Installation:
 
         _held["installation"] = Installation(Settings.from_env())
     return _held["installation"]
+
+
+@contextmanager
+def told(**fields: Any) -> Iterator[None]:
+    """A failure that somebody can act on is one line in the log, with what it is about; a bug keeps its traceback."""
+    try:
+        yield
+    except CrmSyncError as error:
+        about = " ".join(f"{name}={value}" for name, value in fields.items())
+        log.warning("%s family=%s code=%s: %s", about, error.family, error.code, error)
 
 
 def nudge(task: str, *args: Any) -> None:
