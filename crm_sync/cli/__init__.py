@@ -18,9 +18,11 @@ from crm_sync.cli import (
     explain,
     fields,
     mapping,
+    models,
     policy,
     sandbox,
     status,
+    train,
     up,
 )
 from crm_sync.cli.output import errors
@@ -50,6 +52,8 @@ app.command()(doctor.doctor)
 app.add_typer(fields.app, name="fields")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(policy.app, name="policy")
+app.command()(train.train)
+app.add_typer(models.app, name="models")
 
 
 @app.command()
