@@ -167,6 +167,7 @@ def plan(
     """
     settled: list[Settlement] = []
     writes: list[tuple[Claimed, Write]] = []
+    names = {object: target.own_names(object) for object in target.mapping.people}
     for entry in entries:
         if entry.object not in target.mapping.people:
             settled.append(_settlement(entry, OutboxState.CLOSED, f"the mapping doesn't name {entry.object} any more"))
@@ -182,7 +183,7 @@ def plan(
         if entry.kind is Kind.OWNER:
             _plan_owner(target, entry, record, settled, writes)
             continue
-        differing = _difference(target.own_names(entry.object), entry.desired, record.fields)
+        differing = _difference(names[entry.object], entry.desired, record.fields)
         if differing:
             key = str(entry.id)
             write = Write(key=key, object=entry.object, record_id=entry.crm_id, fields=differing)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from crm_sync.domain.fields import OWN_FIELDS
-from crm_sync.store.engine import Transaction, rows
+from crm_sync.store.engine import Transaction, rows, run
 from tests.cli.conftest import ONE_CRM, Connect, Run
 from tests.connectors.world import World
 
@@ -86,6 +88,22 @@ def test_given_an_observing_connection_when_fields_are_removed_then_only_ours_ar
 
     assert ran.code == 0
     assert set(crm.open().catalogue(crm.people.object)) == before
+
+
+@ONE_CRM
+@pytest.mark.parametrize("command", ["install", "check", "remove"])
+def test_given_another_org_answers_when_asked_then_it_is_refused_and_nothing_is_touched(
+    crm_sync: Run, connect: Connect, crm: World, transaction: Transaction, command: str
+):
+    connect(crm, "--install-fields", "--observe")
+    with transaction() as session:
+        run(session, "UPDATE connection SET org_id = 'another'")
+    before = len(ours(crm))
+
+    ran = crm_sync("fields", command, *(["--yes"] if command == "remove" else []))
+
+    assert (ran.code, "crm-sync doctor" in ran.out) == (1, True)
+    assert len(ours(crm)) == before
 
 
 def test_given_two_connections_when_none_is_named_then_it_asks_which_and_all_means_both(
