@@ -19,10 +19,13 @@ from crm_sync.cli import (
     explain,
     fields,
     mapping,
+    models,
     policy,
+    poll,
     refusals,
     sandbox,
     status,
+    train,
     up,
 )
 from crm_sync.cli.output import errors
@@ -30,6 +33,7 @@ from crm_sync.cli.output import errors
 TRY = "Try it on this machine"
 SET_UP = "Set up: join CRMs, say what counts"
 RUN = "Run: start it, hold it, let it go on"
+LEARN = "Learn: models from your own history"
 LOOK = "Look: what it does and why"
 MEND = "Mend: what a CRM refused"
 
@@ -60,9 +64,13 @@ app.add_typer(policy.app, name="policy", rich_help_panel=SET_UP)
 app.add_typer(database.app, name="database", rich_help_panel=SET_UP)
 
 command(RUN, up.up, "crm-sync up --sandbox")
+command(RUN, poll.poll, "crm-sync poll acme")
 command(RUN, connections.observe, "crm-sync observe acme --reason 'trying a new policy'")
 command(RUN, connections.pause, "crm-sync pause acme --reason 'data import until noon'")
 command(RUN, connections.resume, "crm-sync resume acme")
+
+command(LEARN, train.train, "crm-sync train --seed 1")
+app.add_typer(models.app, name="models", rich_help_panel=LEARN)
 
 command(LOOK, status.status, "crm-sync status --json")
 command(LOOK, explain.explain, "crm-sync explain 00QPL00000001232AA")

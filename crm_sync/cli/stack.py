@@ -77,10 +77,11 @@ class Stack:
         threading.Thread(target=self._forward, args=(name, child.stdout), daemon=True).start()
 
     def start_workers(self) -> None:
-        """A worker for each leg, one that seals, and beat."""
+        """A worker for each leg, one that seals, one that trains, and beat."""
         for leg in LEGS:
             self._worker(leg, leg, processes=self._processes if leg == "pull" else 1)
         self._worker("keep", "keep", processes=1)
+        self._worker("training", "training", processes=1)
         self.start(
             "beat", "celery", "--quiet", "-A", "celery_config", "beat", "--loglevel", "WARNING",
             "--schedule", str(self._run / "beat-schedule"), "--pidfile", "",

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from crm_sync.errors import ConfigError
+from crm_sync.store import arrays
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 """Opens a transaction as a context: `with transaction() as session`."""
@@ -44,6 +45,11 @@ def make_engine(url: str, *, application_role: bool = True) -> Engine:
         json_deserializer=orjson.loads,
         connect_args={"application_name": "crm-sync"},
     )
+
+    @event.listens_for(engine, "connect")
+    def dump_lists(connection: Any, _: Any) -> None:
+        arrays.register(connection.adapters)
+
     if application_role:
 
         @event.listens_for(engine, "connect")
