@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,8 @@ def test_given_a_mapping_that_names_a_new_field_when_published_then_old_records_
     joined.add_people(1, **{field: "Chief Financial Officer"})
     settle(settings)
     held = fields_held(transaction, field)
+    joined.clock.advance(timedelta(hours=2))  # past every overlap and sweep
+    settle(settings)
 
     crm_sync("mapping", "publish", tmp_path / "mapping.yaml", "--connection", joined.kind, "--yes")
     settle(settings)
