@@ -53,7 +53,7 @@ def list_(json: Json = False) -> None:
     table("", ["version", "", "trained", "people", "converted", "horizon", "AUC", "AUC of the rules"], lines)
 
 
-@app.command("show", epilog="Example: crm-sync models show 3f9c2a71")
+@app.command("show", epilog="Example: crm-sync models show 3f2a91c0")
 def show_(version: Version, json: Json = False) -> None:
     """Print the report of a model version."""
     from crm_sync.flows.promote import found
@@ -69,7 +69,7 @@ def show_(version: Version, json: Json = False) -> None:
     show(manifest)
 
 
-@app.command(epilog="Example: crm-sync models promote 3f9c2a71 --buckets --reason 'better on spring leads'")
+@app.command(epilog="Example: crm-sync models promote 3f2a91c0 --yes")
 def promote(
     version: Version,
     author: Author = "",
@@ -104,7 +104,7 @@ def promote(
     _tell(done, as_json=json)
 
 
-@app.command(epilog="Example: crm-sync models rollback --reason 'too many A'")
+@app.command(epilog="Example: crm-sync models rollback --yes")
 def rollback(author: Author = "", reason: Reason = "", yes: Yes = False, json: Json = False) -> None:
     """Go back to what scored before the version in use was promoted: an earlier version, or the rules."""
     from crm_sync.flows import promote as promoting

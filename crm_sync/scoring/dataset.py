@@ -95,7 +95,7 @@ def build(
     candidates, people_left_out = _candidates(past, now, rows, mappings, until)
     span = horizon(ripe_delays(candidates, until))
     moments = _moments(candidates, ages, until, span)
-    people_left_out += _too_young(candidates, moments)
+    people_left_out += _without_a_moment(candidates, moments, ages)
     if not len(moments):
         raise ConfigError(
             f"nobody has been known for {span.days} days yet, the time in which most conversions come; train later"
@@ -152,9 +152,9 @@ def _candidates(
     """Whom training may look at: person_id, born, converted_at; and who is left out, by reason."""
     left: list[LeftOut] = []
     for state, count in sorted(now["state"].value_counts().iter_rows()):
-        if state not in (State.SCORED, State.CONVERTED):
+        if state != State.SCORED:
             left.append(LeftOut(what=state, count=count, why=STATE_WORDS[State(state)]))
-    able = now.filter(pl.col("state").is_in([State.SCORED.value, State.CONVERTED.value])).select("person_id")
+    able = now.filter(pl.col("state") == State.SCORED).select("person_id")
     born = _born(past, mappings).filter(pl.col("born") <= until)
     known = able.join(born, on="person_id", how="inner")
     if missing := len(able) - len(known):
@@ -202,16 +202,16 @@ def _moments(people: pl.DataFrame, ages: Sequence[timedelta], until: datetime, s
     )
 
 
-def _too_young(people: pl.DataFrame, moments: pl.DataFrame) -> list[LeftOut]:
+def _without_a_moment(people: pl.DataFrame, moments: pl.DataFrame, ages: Sequence[timedelta]) -> list[LeftOut]:
     missing = people.join(moments, on="person_id", how="anti")
-    early = missing.filter(pl.col("converted_at") <= pl.col("born"))
+    early = missing.filter(pl.col("converted_at") <= pl.col("born") + min(ages))
     found = [
         (
             "too young",
             len(missing) - len(early),
-            "Known for less than the horizon: what becomes of them isn't known yet.",
+            "Known for less than the horizon: what becomes of them isn't clear yet.",
         ),
-        ("converted at once", len(early), "Had converted by the time they became known."),
+        ("converted at once", len(early), "Had converted before they are first looked back at."),
     ]
     return [LeftOut(what=what, count=count, why=why) for what, count, why in found if count]
 

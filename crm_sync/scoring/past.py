@@ -105,6 +105,7 @@ def read_past(rows: Rows, mappings: Mapping[ConnectionId, MappingVersion]) -> Pa
 
 _EMPTY: dict[str, pl.DataType] = {
     "record_id": pl.Int64(),
+    "role": pl.String(),
     "since": UTC_TIME,
     "recorded": pl.Boolean(),
     "unknown": pl.List(pl.String()),
@@ -212,9 +213,11 @@ def as_of(past: Past, moments: pl.DataFrame) -> pl.DataFrame:
 
 
 def today(past: Past) -> pl.DataFrame:
-    """The records as they are known now, with the life that they have."""
+    """The records as they are known now, as if nobody had converted: whom would we score?"""
     return past.held.join(past.newest.drop("role"), on="record_id", how="inner").with_columns(
-        pl.col("since").alias("modified_at")
+        pl.col("since").alias("modified_at"),
+        pl.lit(Life.OPEN.value).alias("life"),
+        pl.lit(False).alias("is_converted"),
     )
 
 

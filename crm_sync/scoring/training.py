@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -285,10 +286,11 @@ def _importance(model: CatBoostClassifier, inputs: Sequence[str]) -> dict[str, f
 
 
 def _bytes_of(model: CatBoostClassifier) -> bytes:
-    """The trees without the time and the random id that CatBoost adds, so that the same trees are the same bytes."""
+    """The trees without the time, random id and threads that CatBoost notes: the same trees are the same bytes."""
     told = model.get_metadata()
     for name in ("train_finish_time", "model_guid"):
         told[name] = ""
+    told["params"] = re.sub(r'"thread_count":\d+', '"thread_count":1', told["params"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.cbm"
         model.save_model(str(path))
