@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar, cast
 
 from sqlalchemy import Engine
@@ -14,25 +16,37 @@ from sqlmodel import Session
 
 from connectors import registry
 from crm_sync.domain.changes import Role, Walk
-from crm_sync.domain.connections import PUSHING, Connection, ConnectionId
+from crm_sync.domain.connections import PUSHING, Connection, ConnectionId, ConnectionState
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion, parse_policy
 from crm_sync.domain.records import CrmKind
-from crm_sync.errors import ConfigError
-from crm_sync.flows.connect import Means
+from crm_sync.errors import AuthError, ConfigError
+from crm_sync.flows.connect import Means, wrong_org
 from crm_sync.flows.pull import Source, is_wanted
 from crm_sync.flows.push import Target
 from crm_sync.ports import Connector, Meter, SaveCredentials, Scorer
 from crm_sync.settings import Settings
-from crm_sync.store import connections, versions
+from crm_sync.store import connections, model_versions, versions
 from crm_sync.store.budgets import ConnectionMeter
 from crm_sync.store.engine import Transaction, make_engine, transactions
+
+log = logging.getLogger("crm_sync")
 
 Parsed = TypeVar("Parsed", MappingVersion, PolicyVersion)
 
 CLAIM_MARGIN = timedelta(seconds=60)
 """How much longer a lease or claim lasts than the calls that are made under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connector with the address and the mark of the credentials that it was opened with."""
+
+    connector: Connector
+    base_url: str
+    mark: str
+    confirmed: bool = False
 
 
 @dataclass
@@ -46,8 +60,10 @@ class Installation:
     draw: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
-        self._connectors: dict[ConnectionId, tuple[Connection, Connector]] = {}
+        self._connectors: dict[ConnectionId, Opened] = {}
         self._parsed: dict[str, MappingVersion | PolicyVersion] = {}
+        self._scorer: Scorer | None = None
+        self._model_problem = ""
 
     def now(self) -> datetime:
         """The time that decisions are made at. A rehearsal may set it apart from the machine's."""
@@ -81,22 +97,49 @@ class Installation:
         return timedelta(minutes=3)
 
     def connector(self, connection: Connection) -> Connector:
-        """The connector of a connection, made once in this process and again when its address changed."""
+        """The connector of a connection, made once in this process, and again when address or credentials changed."""
         known = self._connectors.get(connection.id)
-        if known and known[0].base_url == connection.base_url:
-            return known[1]
+        if known and known.base_url == connection.base_url and known.mark == connection.credentials_mark:
+            return known.connector
         with self.transaction() as session:
             credentials = connections.credentials(session, connection.id, self.keys)
-        made = self.open_connector(connection, credentials)
-        self._connectors[connection.id] = (connection, made)
-        return made
+        made = Opened(self.open_connector(connection, credentials), connection.base_url, connection.credentials_mark)
+        self._connectors[connection.id] = made
+        return made.connector
+
+    def confirmed_connector(self, connection: Connection) -> Connector:
+        """The connector that the legs work with: it was seen, once for each opening, to lead to the confirmed org.
+
+        Raises AuthError where it doesn't, or isn't let in: the connection is stopped, nothing is read or written.
+        """
+        connector = self.connector(connection)
+        if not self._connectors[connection.id].confirmed:
+            self._confirm(connection, connector)
+            self._connectors[connection.id] = replace(self._connectors[connection.id], confirmed=True)
+        return connector
+
+    def _confirm(self, connection: Connection, connector: Connector) -> None:
+        try:
+            identity = connector.identity()
+        except AuthError as error:
+            with self.transaction() as session:
+                connections.set_state(session, connection.id, ConnectionState.NEEDS_SIGN_IN, str(error))
+            raise
+        if connection.org_id and identity.org_id != connection.org_id:
+            wrong_org.stop(self.transaction, connection, identity, actor="worker", now=self.now())
+            raise AuthError(
+                f"{connection.name} leads to {identity.name} ({identity.org_id}) now, not to {connection.org_name}; "
+                f"if that is meant, run `crm-sync connect {connection.kind} --name {connection.name} --confirm-org`"
+            )
 
     def open_connector(self, connection: Connection, credentials: Mapping[str, str]) -> Connector:
         """A connector with these credentials, metered on this connection's budget."""
 
         def save(renewed: Mapping[str, str]) -> None:
             with self.transaction() as session:
-                connections.save_credentials(session, connection.id, renewed, self.keys)
+                mark = connections.save_credentials(session, connection.id, renewed, self.keys)
+            if opened := self._connectors.get(connection.id):
+                self._connectors[connection.id] = replace(opened, mark=mark)
 
         return registry.open_connector(
             connection.kind,
@@ -106,6 +149,9 @@ class Installation:
             save_credentials=save,
             deadline=self.settings.call_deadline,
             now=_machine_time,
+            hold_credentials=lambda: connections.held_credentials(
+                self.engine, self.transaction, connection.id, self.keys
+            ),
         )
 
     def means(self, kind: CrmKind, base_url: str, credentials: Mapping[str, str]) -> Means:
@@ -130,8 +176,8 @@ class Installation:
 
     def forget_connectors(self) -> None:
         """Close every connector, so that the next use signs in again with what is stored now."""
-        for _, connector in self._connectors.values():
-            connector.close()
+        for opened in self._connectors.values():
+            opened.connector.close()
         self._connectors.clear()
 
     def mappings(self, session: Session) -> dict[ConnectionId, MappingVersion]:
@@ -174,7 +220,7 @@ class Installation:
             mapping = self.mappings(session).get(found.id)
         if mapping is None:
             return None
-        connector = self.connector(found)
+        connector = self.confirmed_connector(found)
         wanted = next((known for known in connector.feeds() if known.name == feed), None)
         if wanted is None or not is_wanted(wanted, mapping):
             return None
@@ -192,14 +238,41 @@ class Installation:
             return None
         return Target(
             connection=found,
-            connector=self.connector(found),
+            connector=self.confirmed_connector(found),
             mapping=mapping,
             most_attempts=self.settings.push_max_attempts,
         )
 
+    @property
+    def models(self) -> Path:
+        """Where model versions stand. Machines that share a database share this folder too."""
+        return self.settings.home / "models"
+
     def scorer(self) -> Scorer | None:
-        """The champion model, or None while the rule score is in use."""
-        return None
+        """The champion model, or None while the rule score is in use: always on day one, and when its files fail.
+
+        It is read once in this process, and again when another one is promoted. What is wrong with it is told once.
+        """
+        with self.transaction() as session:
+            champion = model_versions.champion(session)
+        if champion is None:
+            self._scorer = None
+        elif self._scorer is None or self._scorer.version != champion:
+            self._scorer = self._load(champion)
+        return self._scorer
+
+    def _load(self, champion: str) -> Scorer | None:
+        from crm_sync.scoring import scorer  # CatBoost takes a second to import, and not every command scores
+
+        try:
+            found = scorer.load(self.models, champion)
+        except ConfigError as error:
+            if str(error) != self._model_problem:
+                log.error("%s; the rules score meanwhile", error)
+            self._model_problem = str(error)
+            return None
+        self._model_problem = ""
+        return found
 
     def close(self) -> None:
         """Let go of sockets and database connections."""

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import polars as pl
 from sqlmodel import Session
 
-from crm_sync.domain.audit import AuditEntry
+from crm_sync.domain.audit import AuditEntry, connection_state
 from crm_sync.domain.connections import Connection, ConnectionState
+from crm_sync.domain.consent import no_longer
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.mappings import MappingVersion, translate
-from crm_sync.domain.outbox import Claimed, Kind, OutboxState
+from crm_sync.domain.outbox import REPAIR, Claimed, Kind, OutboxState
 from crm_sync.domain.records import Life, RecordBatch, Value
 from crm_sync.domain.retries import Close, DeadLetter, Hold, TryAt, retry_decision
 from crm_sync.domain.writes import Answer, Outcome, Write, same_value
 from crm_sync.errors import CrmSyncError, Family, RateLimitedError
 from crm_sync.ports import Connector
-from crm_sync.store import audit, connections, feeds, outbox
+from crm_sync.store import audit, connections, feeds, outbox, records
 from crm_sync.store.engine import Transaction, committed
 from crm_sync.store.outbox import Settlement
 
-WITHDRAWN = "consent was withdrawn meanwhile; the change is pulled and evaluated"
-BLOCKING_CONSENTS = ("do_not_process", "do_not_profile", "should_forget")
+WITHDRAWN = "what the person allows changed meanwhile; the change is pulled and evaluated"
+WORE_OUT = "each worker that took it ended before it could tell what became of it"
 
 BATCH = 1_000
 """Five collections of 200 for Salesforce in one call, ten batches of 100 for HubSpot."""
@@ -78,17 +78,44 @@ def push(
     is not written. A worker that dies leaves a claim that lapses; whoever takes it reads back first (law 14).
     """
     with transaction() as session:
-        token, entries = outbox.claim(session, target.connection.id, now, most=most, span=span)
+        token, entries = outbox.claim(
+            session, target.connection.id, now, most=most, span=span, most_attempts=target.most_attempts
+        )
     if not entries:
         return Pushed()
 
     try:
-        shown = guard(target, entries)
+        return _push(transaction, target, token, entries, now, draw=draw, most=most)
+    except Exception:
+        # A bug of ours must not keep these from everybody until the claim lapses.
+        with transaction() as session:
+            outbox.let_lapse(session, token, now)
+        raise
+
+
+def _push(
+    transaction: Transaction,
+    target: Target,
+    token: uuid.UUID,
+    entries: Sequence[Claimed],
+    now: datetime,
+    *,
+    draw: random.Random,
+    most: int,
+) -> Pushed:
+    fit = [entry for entry in entries if entry.attempts <= target.most_attempts]
+    worn = [entry for entry in entries if entry.attempts > target.most_attempts]
+    settlements = [_settlement(entry, OutboxState.DEAD, WORE_OUT) for entry in worn]
+    consents = _consents(transaction, target, fit)
+    try:
+        shown = guard(target, fit)
+        withdrawn = withdrawn_now(target, consents, shown, now)
     except CrmSyncError as error:
         with transaction() as session:
-            _put_back(session, target, token, entries, error, now, draw)
+            _put_back(session, target, token, fit, error, now, draw)
         return Pushed()
-    settlements, writes = plan(target, entries, shown)
+    planned, writes = plan(target, fit, shown, withdrawn)
+    settlements += planned
     outcomes = target.connector.write([write for _, write in writes]) if writes else []
     for (entry, write), outcome in zip(writes, outcomes, strict=True):
         settlements.append(_settle(target, entry, write, outcome, now, draw))
@@ -97,8 +124,11 @@ def push(
         ours = outbox.settle(session, token, settlements, now)
         if any(settled.words == WITHDRAWN for settled in settlements):
             feeds.hurry(session, target.connection.id, now)
-        audit.append(session, _told(target, [s for s in settlements if s.entry.id in ours]), now)
-        _note_connection(session, target, outcomes)
+        kept = [settled for settled in settlements if settled.entry.id in ours]
+        repaired = _repaired(target, kept)
+        records.note_repairs(session, {entry.record_id: names for entry, names in repaired}, now)
+        audit.append(session, [*_told(target, kept), *_told_of_repairs(target, repaired)], now)
+        _note_connection(session, target, outcomes, now)
 
     committed(transaction, keep)
     states = [settled.state for settled in settlements]
@@ -107,7 +137,7 @@ def push(
         unchanged=sum(not s.sent and s.state is OutboxState.DELIVERED for s in settlements),
         refused=states.count(OutboxState.DEAD) + states.count(OutboxState.HELD) + states.count(OutboxState.WAITING),
         closed=states.count(OutboxState.CLOSED),
-        more=len(entries) == most,
+        more=len(entries) == most or any(entry.repeated for entry in entries),
     )
 
 
@@ -115,7 +145,7 @@ def guard(target: Target, entries: Sequence[Claimed]) -> dict[tuple[str, str], S
     """Read what is about to be pushed again: our fields, owner, consent and what became of the record (law 13)."""
     shown: dict[tuple[str, str], Shown] = {}
     own = target.connector.own_field_names(OWN_FIELDS)
-    for object in sorted({entry.object for entry in entries}):
+    for object in sorted({entry.object for entry in entries} & set(target.mapping.people)):
         ids = sorted({entry.crm_id for entry in entries if entry.object == object})
         read: RecordBatch = target.connector.read(object, ids, target.mapping.guard_fields_of(object, own))
         for position, crm_id in enumerate(read.ids):
@@ -126,20 +156,28 @@ def guard(target: Target, entries: Sequence[Claimed]) -> dict[tuple[str, str], S
 
 
 def plan(
-    target: Target, entries: Sequence[Claimed], shown: Mapping[tuple[str, str], Shown]
+    target: Target,
+    entries: Sequence[Claimed],
+    shown: Mapping[tuple[str, str], Shown],
+    withdrawn: Set[int] = frozenset(),
 ) -> tuple[list[Settlement], list[tuple[Claimed, Write]]]:
-    """Sort entries into those that are settled without a call and those that need a write."""
+    """Sort entries into those that are settled without a call and those that need a write.
+
+    The records in `withdrawn` get no score.
+    """
     settled: list[Settlement] = []
     writes: list[tuple[Claimed, Write]] = []
-    withdrawn = _withdrawn(target, shown)
-    names = {object: target.own_names(object) for object in {entry.object for entry in entries}}
+    names = {object: target.own_names(object) for object in target.mapping.people}
     for entry in entries:
+        if entry.object not in target.mapping.people:
+            settled.append(_settlement(entry, OutboxState.CLOSED, f"the mapping doesn't name {entry.object} any more"))
+            continue
         record = shown.get((entry.object, entry.crm_id))
         if record is None or record.life is not Life.OPEN:
             life = record.life.value if record else Life.DELETED.value
             settled.append(_settlement(entry, OutboxState.CLOSED, f"the record is {life}"))
             continue
-        if (entry.object, entry.crm_id) in withdrawn and entry.desired.get("score") is not None:
+        if entry.record_id in withdrawn and entry.desired.get("score") is not None:
             settled.append(_settlement(entry, OutboxState.CLOSED, WITHDRAWN))
             continue
         if entry.kind is Kind.OWNER:
@@ -156,15 +194,44 @@ def plan(
     return settled, writes
 
 
-def _withdrawn(target: Target, shown: Mapping[tuple[str, str], Shown]) -> set[tuple[str, str]]:
-    """Records whose consent to be scored reads as refused just now (law 8: checked when pushing, too)."""
-    found: set[tuple[str, str]] = set()
-    for object in sorted({object for object, _ in shown}):
-        keys = [key for key, record in shown.items() if key[0] == object and record.fields]
-        frame = translate(target.mapping, object, range(len(keys)), [shown[key].fields for key in keys])
-        refused = frame.select(pl.any_horizontal(pl.col(BLOCKING_CONSENTS).fill_null(False))).to_series()
-        found |= {key for key, blocked in zip(keys, refused, strict=True) if blocked}
-    return found
+def _consents(transaction: Transaction, target: Target, entries: Sequence[Claimed]) -> list[records.Held]:
+    """What the people who are about to get a score had said about it when they were pulled."""
+    mapped = [entry for entry in entries if entry.object in target.mapping.people]
+    scored = [entry for entry in mapped if entry.desired.get("score") is not None]
+    objects = {entry.object for entry in scored} | set(target.mapping.consents)
+    names = [name for object in sorted(objects) for name in target.mapping.score_consents_of(object)]
+    if not scored or not names:
+        return []
+    with transaction() as session:
+        return records.consents(session, [entry.record_id for entry in scored], names)
+
+
+def withdrawn_now(
+    target: Target, pulled: Sequence[records.Held], shown: Mapping[tuple[str, str], Shown], now: datetime
+) -> set[int]:
+    """Records whose consent to be scored reads as refused now, or not as it was when it was pulled (law 8).
+
+    Consent records are read again here, as the guard has read the records themselves.
+    """
+    seen = {key: record.fields for key, record in shown.items()}
+    for object in sorted({held.object for held in pulled} & set(target.mapping.consents)):
+        ids = sorted({held.crm_id for held in pulled if held.object == object})
+        read = target.connector.read(object, ids, target.mapping.score_consents_of(object))
+        seen |= {(object, crm_id): fields for crm_id, fields in zip(read.ids, read.fields, strict=True)}
+    withdrawn: set[int] = set()
+    for object in sorted({held.object for held in pulled}):
+        told = [
+            (held, fields) for held in pulled if held.object == object and (fields := seen.get((object, held.crm_id)))
+        ]
+        frame = translate(target.mapping, object, range(len(told)), [fields for _, fields in told])
+        refused = frame.select(no_longer(now)).to_series().to_list()
+        withdrawn |= {held.record_id for (held, _), no in zip(told, refused, strict=True) if no}
+        withdrawn |= {
+            held.record_id
+            for held, fields in told
+            if any(name in fields and not same_value(fields[name], was) for name, was in held.fields.items())
+        }
+    return withdrawn
 
 
 def _difference(names: Mapping[str, str], desired: Mapping[str, Value], shown: Mapping[str, Value]) -> dict[str, Value]:
@@ -259,7 +326,7 @@ def _put_back(
         for entry in entries
     ]
     outbox.settle(session, token, unsent, now)
-    _note_connection(session, target, [outcome])
+    _note_connection(session, target, [outcome], now)
 
 
 def _told(target: Target, settlements: Sequence[Settlement]) -> list[AuditEntry]:
@@ -289,11 +356,39 @@ def _told(target: Target, settlements: Sequence[Settlement]) -> list[AuditEntry]
     ]
 
 
-def _note_connection(session: Session, target: Target, outcomes: Sequence[Outcome]) -> None:
+def _repaired(target: Target, settlements: Sequence[Settlement]) -> list[tuple[Claimed, list[str]]]:
+    """Repairs that put something back, with the fields (law 2)."""
+    return [
+        (settled.entry, [name for name, crm_name in own.items() if crm_name in settled.sent])
+        for settled in settlements
+        if settled.entry.why == REPAIR and settled.sent and settled.state is OutboxState.DELIVERED
+        for own in [target.own_names(settled.entry.object)]
+    ]
+
+
+def _told_of_repairs(target: Target, repaired: Sequence[tuple[Claimed, list[str]]]) -> list[AuditEntry]:
+    return [
+        AuditEntry(
+            actor="push",
+            kind="own_fields_overwritten",
+            subject=f"record:{entry.record_id}",
+            payload={
+                "connection": target.connection.name,
+                "entry": entry.id,
+                "fields": names,
+                "why": "somebody else wrote there; put back what we had written",
+            },
+        )
+        for entry, names in repaired
+    ]
+
+
+def _note_connection(session: Session, target: Target, outcomes: Sequence[Outcome], now: datetime) -> None:
     """What concerns the whole connection: wait as the CRM asked, or stop until somebody signs in again."""
     waits = [outcome.retry_at for outcome in outcomes if outcome.family is Family.RATE_LIMITED and outcome.retry_at]
     if waits:
         connections.wait(session, target.connection.id, max(waits))
     refused = next((outcome for outcome in outcomes if outcome.family is Family.AUTH), None)
-    if refused:
-        connections.set_state(session, target.connection.id, ConnectionState.NEEDS_SIGN_IN, refused.message)
+    if refused and connections.needs_sign_in(session, target.connection.id, refused.message):
+        told = connection_state(target.connection, ConnectionState.NEEDS_SIGN_IN, actor="push", reason=refused.message)
+        audit.append(session, [told], now)

@@ -14,7 +14,9 @@ from sqlmodel import Session
 from crm_sync.domain.connections import ConnectionId
 from crm_sync.domain.outbox import Claimed, Kind, OutboxState
 from crm_sync.domain.writes import Outcome
+from crm_sync.errors import Family
 from crm_sync.store.engine import rows, run
+from crm_sync.store.inbox import Priority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +37,9 @@ class Desired:
 def put(session: Session, entries: Sequence[Desired], now: datetime) -> None:
     """Let desired states wait. An older entry of the record that waits or is held is superseded.
 
-    Newer is the higher evaluation number (law 12): an entry that is older than one which waits is noted as superseded
-    and never sent. A repair carries the number of the evaluation that it repairs and gives way to it.
+    Newer is the higher evaluation number (law 12), whoever commits first: an entry that is older than one which waits,
+    is held, is on its way or arrived is noted as superseded and never sent. A repair carries the number of the
+    evaluation that it repairs and gives way to whatever else waits. Two at once are harmless: records are locked first.
     """
     if not entries:
         return
@@ -44,15 +47,22 @@ def put(session: Session, entries: Sequence[Desired], now: datetime) -> None:
         "records": [entry.record_id for entry in entries],
         "kinds": [entry.kind.value for entry in entries],
         "numbers": [entry.number for entry in entries],
+        "why": [entry.why for entry in entries],
     }
+    # A statement of its own: the next ones then see what others committed while this one waited for its locks.
+    run(
+        session,
+        "SELECT FROM record WHERE id = ANY(CAST(:records AS bigint[])) ORDER BY id FOR NO KEY UPDATE",
+        records=arrays["records"],
+    )
     run(
         session,
         """
         UPDATE outbox SET state = 'superseded', settled_at = :now, words = 'a newer evaluation took its place'
-        FROM unnest(CAST(:records AS bigint[]), CAST(:kinds AS text[]), CAST(:numbers AS bigint[]))
-             AS newer (record_id, kind, number)
-        WHERE outbox.record_id = newer.record_id AND outbox.kind = newer.kind AND outbox.number <= newer.number
-          AND outbox.state IN ('waiting', 'held')
+        FROM unnest(CAST(:records AS bigint[]), CAST(:kinds AS text[]), CAST(:numbers AS bigint[]),
+                    CAST(:why AS text[])) AS newer (record_id, kind, number, why)
+        WHERE outbox.record_id = newer.record_id AND outbox.kind = newer.kind AND outbox.state IN ('waiting', 'held')
+          AND outbox.number <= newer.number AND (newer.why <> 'repair' OR outbox.why = 'repair')
         """,
         now=now,
         **arrays,
@@ -65,14 +75,19 @@ def put(session: Session, entries: Sequence[Desired], now: datetime) -> None:
         SELECT entry.record_id, entry.connection_id, entry.kind, entry.evaluation_id, entry.number, entry.desired,
                entry.priority, entry.why, entry.replay_of, CASE WHEN older THEN 'superseded' ELSE 'waiting' END,
                :now, :now, CASE WHEN older THEN CAST(:now AS timestamptz) END,
-               CASE WHEN older THEN 'a newer evaluation waits already' ELSE '' END
-        FROM unnest(CAST(:records AS bigint[]), CAST(:connections AS bigint[]), CAST(:kinds AS text[]),
-                    CAST(:evaluations AS bigint[]), CAST(:numbers AS bigint[]), CAST(:desired AS jsonb[]),
-                    CAST(:priorities AS smallint[]), CAST(:why AS text[]), CAST(:replays AS bigint[]))
-             AS entry (record_id, connection_id, kind, evaluation_id, number, desired, priority, why, replay_of)
+               CASE WHEN older THEN 'something newer stands there or is on its way' ELSE '' END
+        FROM (
+                SELECT *, row_number() OVER (PARTITION BY record_id, kind ORDER BY number DESC, nth DESC) AS place
+                FROM unnest(CAST(:records AS bigint[]), CAST(:connections AS bigint[]), CAST(:kinds AS text[]),
+                            CAST(:evaluations AS bigint[]), CAST(:numbers AS bigint[]), CAST(:desired AS jsonb[]),
+                            CAST(:priorities AS smallint[]), CAST(:why AS text[]), CAST(:replays AS bigint[]))
+                     WITH ORDINALITY AS given (record_id, connection_id, kind, evaluation_id, number, desired,
+                                               priority, why, replay_of, nth)
+             ) AS entry
              CROSS JOIN LATERAL (
-                SELECT EXISTS (SELECT FROM outbox WHERE outbox.record_id = entry.record_id
-                    AND outbox.kind = entry.kind AND outbox.state = 'waiting') AS older
+                SELECT place > 1 OR EXISTS (SELECT FROM outbox WHERE outbox.record_id = entry.record_id
+                    AND outbox.kind = entry.kind AND (outbox.state IN ('waiting', 'held')
+                        OR outbox.state IN ('in_flight', 'delivered') AND outbox.number > entry.number)) AS older
              ) AS standing
         """,
         now=now,
@@ -80,7 +95,6 @@ def put(session: Session, entries: Sequence[Desired], now: datetime) -> None:
         evaluations=[entry.evaluation_id for entry in entries],
         desired=[orjson.dumps(entry.values).decode() for entry in entries],
         priorities=[entry.priority for entry in entries],
-        why=[entry.why for entry in entries],
         replays=[entry.replay_of for entry in entries],
         **arrays,
     )
@@ -117,11 +131,14 @@ def due_connections(session: Session, now: datetime) -> list[ConnectionId]:
 
 
 def claim(
-    session: Session, connection: ConnectionId, now: datetime, *, most: int, span: timedelta
+    session: Session, connection: ConnectionId, now: datetime, *, most: int, span: timedelta, most_attempts: int
 ) -> tuple[uuid.UUID, list[Claimed]]:
     """Take due entries of one connection, the most urgent first, and count the attempt before the CRM is called.
 
-    A claim that lapsed is taken again; its outcome is unknown, and the guard reads back before anything is sent.
+    A claim that lapsed is taken again; its outcome is unknown, and the guard reads back before anything is sent. Such
+    entries come alone, and the fewer the more often they were tried, down to one on the last attempt: what kills its
+    worker stands by itself then, and runs out of attempts without taking others along.
+    A score waits while a change of its person does: consent may be in it (law 8).
     Only one entry of a record and kind is ever in flight. A repair wants what the CRM last accepted by now, not by the
     time at which somebody wrote over it.
     """
@@ -129,18 +146,28 @@ def claim(
     found = rows(
         session,
         """
-        WITH lapsed AS (
+        WITH often AS (
+            SELECT min(attempts) AS tries FROM outbox
+            WHERE connection_id = :connection AND state = 'in_flight' AND claimed_until < :now
+        ), lapsed AS (
             SELECT id, true AS repeated FROM outbox
             WHERE connection_id = :connection AND state = 'in_flight' AND claimed_until < :now
-            LIMIT :most FOR UPDATE SKIP LOCKED
+              AND attempts = (SELECT tries FROM often)
+            ORDER BY id LIMIT (
+                SELECT ceil(power(:most, greatest(:last - tries - 1, 0)::float8 / greatest(:last - 2, 1))) FROM often)
+            FOR UPDATE SKIP LOCKED
         ), waiting AS (
             SELECT id, false AS repeated FROM outbox AS entry
             WHERE connection_id = :connection AND state = 'waiting' AND next_try <= :now
               AND NOT EXISTS (SELECT FROM outbox AS other WHERE other.record_id = entry.record_id
                               AND other.kind = entry.kind AND other.state = 'in_flight')
+              AND NOT EXISTS (SELECT FROM lapsed)
+              AND (desired ->> 'score' IS NULL OR NOT EXISTS (
+                    SELECT FROM link JOIN inbox ON inbox.person_id = link.person_id
+                    WHERE link.record_id = entry.record_id AND link.to_at IS NULL AND inbox.priority <= :change))
             ORDER BY priority, id LIMIT :most FOR UPDATE SKIP LOCKED
         ), due AS (
-            SELECT * FROM (SELECT * FROM lapsed UNION ALL SELECT * FROM waiting) AS either LIMIT :most
+            SELECT * FROM lapsed UNION ALL SELECT * FROM waiting
         ), taken AS (
             UPDATE outbox SET state = 'in_flight', token = :token, claimed_until = :until, attempts = attempts + 1
             FROM due WHERE outbox.id = due.id
@@ -148,7 +175,9 @@ def claim(
         )
         SELECT taken.id, taken.record_id, record.object, record.crm_id, taken.kind, taken.why, taken.number,
                taken.attempts,
-               CASE WHEN taken.why = 'repair' THEN record.own_accepted ELSE taken.desired END AS desired,
+               CASE WHEN taken.why <> 'repair' THEN taken.desired ELSE (
+                   SELECT coalesce(jsonb_object_agg(name, record.own_accepted -> name), '{}')
+                   FROM jsonb_object_keys(taken.desired) AS name) END AS desired,
                record.own_accepted, record.owner_accepted, link.person_id, taken.repeated
         FROM taken JOIN record ON record.id = taken.record_id
              LEFT JOIN link ON link.record_id = record.id AND link.to_at IS NULL
@@ -159,6 +188,8 @@ def claim(
         token=token,
         until=now + span,
         most=most,
+        change=int(Priority.CHANGE),
+        last=most_attempts,
     )
     return token, [
         Claimed(
@@ -178,6 +209,16 @@ def claim(
         )
         for row in found
     ]
+
+
+def let_lapse(session: Session, token: uuid.UUID, now: datetime) -> None:
+    """End a claim whose worker met a bug of ours: what became of its entries is unknown, and somebody looks now."""
+    run(
+        session,
+        "UPDATE outbox SET claimed_until = CAST(:now AS timestamptz) - interval '1 second' WHERE token = :token",
+        token=token,
+        now=now,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,8 +328,11 @@ def _note_accepted(session: Session, delivered: Sequence[Settlement]) -> None:
     )
 
 
-def release_held(session: Session, connection: ConnectionId, now: datetime) -> int:
-    """Let entries wait again that were held until an admin acted. A newer one that waits already takes their place."""
+def release_held(session: Session, connection: ConnectionId, now: datetime, *, family: Family | None = None) -> int:
+    """Let entries wait again that were held until an admin acted (with `family`: held because of that).
+
+    A newer one that waits already takes their place.
+    """
     run(
         session,
         """
@@ -302,9 +346,13 @@ def release_held(session: Session, connection: ConnectionId, now: datetime) -> i
     )
     return run(
         session,
-        "UPDATE outbox SET state = 'waiting', next_try = :now WHERE connection_id = :connection AND state = 'held'",
+        """
+        UPDATE outbox SET state = 'waiting', next_try = :now
+        WHERE connection_id = :connection AND state = 'held' AND (:family = '' OR family = :family)
+        """,
         connection=connection,
         now=now,
+        family=family.value if family else "",
     )
 
 
@@ -319,7 +367,10 @@ def counts(session: Session, connection: ConnectionId) -> dict[str, int]:
 
 
 def dead(session: Session, *, connection: ConnectionId | None = None, cause: str = "", most: int = 200) -> list[Any]:
-    """Dead letters, the newest first, that were not replayed yet. `cause` is a code or a field."""
+    """Dead letters, the newest first, that neither a replay nor anything newer has overtaken.
+
+    `cause` is a code or a field.
+    """
     return list(
         rows(
             session,
@@ -331,7 +382,9 @@ def dead(session: Session, *, connection: ConnectionId | None = None, cause: str
             WHERE outbox.state = 'dead'
               AND (CAST(:connection AS bigint) IS NULL OR outbox.connection_id = :connection)
               AND (:cause = '' OR outbox.code = :cause OR outbox.field = :cause)
-              AND NOT EXISTS (SELECT FROM outbox AS again WHERE again.replay_of = outbox.id)
+              AND NOT EXISTS (SELECT FROM outbox AS later WHERE later.record_id = outbox.record_id
+                              AND later.kind = outbox.kind AND later.id > outbox.id
+                              AND (later.replay_of = outbox.id OR later.state NOT IN ('superseded', 'closed')))
             ORDER BY outbox.id DESC LIMIT :most
             """,
             connection=connection,

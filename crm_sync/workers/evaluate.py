@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from celery import shared_task
 
-from crm_sync.workers.process import installation, nudge
+from crm_sync.workers.process import installation, nudge, told
 
 if TYPE_CHECKING:
     from crm_sync.flows.evaluate import Evaluated
@@ -22,9 +22,10 @@ def waiting() -> None:
     def batch() -> Evaluated:
         return evaluate(ours.transaction, ours, ours.now(), span=ours.evaluation_span, large=LARGE_BATCH)
 
-    while (evaluated := batch()).people:
-        if evaluated.entries and evaluated.urgent:
-            nudge("push.due")
+    with told(leg="evaluate"):
+        while (evaluated := batch()).people:
+            if evaluated.entries and evaluated.urgent:
+                nudge("push.due")
 
 
 @shared_task(name="evaluate.ageing")

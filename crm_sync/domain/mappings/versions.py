@@ -16,6 +16,7 @@ from crm_sync.domain.columns import (
     CONSENT_COLUMNS,
     DEAL_COLUMNS,
     PERSON_COLUMNS,
+    SCORE_CONSENT_COLUMNS,
     Direction,
     Kind,
     Shape,
@@ -26,6 +27,22 @@ from crm_sync.domain.records import CrmKind
 
 AS_THE_CONNECTOR_SPELLS = "default"
 """Stands for the connector's own spelling of one of our fields."""
+
+ASSUMED_STATIC = (
+    "email",
+    "title",
+    "company",
+    "website",
+    "industry",
+    "employees",
+    "revenue",
+    "country",
+    "region",
+    "city",
+    "lead_source",
+)
+"""Columns that are usually filled in when a record is made and seldom changed later. Phone numbers are not: they are
+often asked for once somebody is interested."""
 
 MAPPED_PERSON_COLUMNS = {name: shape for name, shape in PERSON_COLUMNS.items() if name != "is_converted"}
 
@@ -185,6 +202,7 @@ class MappingVersion(Part):
     deals: dict[str, DealObject] = Field(default_factory=dict)
     activities: dict[str, ActivityObject] = Field(default_factory=dict)
     conversion: tuple[Conversion, ...] = ()
+    static: tuple[str, ...] = ASSUMED_STATIC
     candidates: dict[str, tuple[FieldName, ...]] = Field(default_factory=dict)
     deny: dict[str, tuple[FieldName, ...]] = Field(default_factory=dict)
 
@@ -201,6 +219,16 @@ class MappingVersion(Part):
             if unknown:
                 raise ValueError(
                     f"{section}: {', '.join(unknown)} is not mapped; add it to people, deals or another section."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _static_columns(self) -> MappingVersion:
+        known = [*MAPPED_PERSON_COLUMNS, *self.extras]
+        for name in self.static:
+            if name not in known:
+                raise ValueError(
+                    f"static: {name} is no column of people in this mapping; {documents.did_you_mean(name, known)}"
                 )
         return self
 
@@ -268,6 +296,11 @@ class MappingVersion(Part):
             for name, written in person.own_fields.items()
         }
         return {name: crm_name for name, crm_name in spelled.items() if crm_name}
+
+    def score_consents_of(self, object: str) -> list[str]:
+        """The CRM fields of `object` that decide whether its person may be scored."""
+        sources = self.sources_of(object)
+        return _unique(*(name for column in SCORE_CONSENT_COLUMNS if column in sources for name in sources[column]))
 
     def problems(self, catalogues: Mapping[str, Catalogue], own_names: Mapping[str, str] | None = None) -> list[str]:
         """What stands between this mapping and the CRM as its `catalogues` show it; empty where it may be published.
