@@ -30,7 +30,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """One entry in one worker's hands. `desired` is the whole state, by neutral field name."""
+    """One entry in one worker's hands. `desired` is the whole state, by neutral field name.
+
+    `owner_left` says that the CRM shows the owner who is to be written as inactive by now.
+    """
 
     id: int
     record_id: int
@@ -45,3 +48,4 @@ class Claimed:
     owner_accepted: str | None
     person_id: int | None
     repeated: bool
+    owner_left: bool = False

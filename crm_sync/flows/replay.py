@@ -31,7 +31,7 @@ def replay(transaction: Transaction, letters: Sequence[Any], *, actor: str, now:
     with transaction() as session:
         records = [letter.record_id for letter in letters]
         newest = evaluations.newest_for_records(session, records)
-        again = [letter for letter in letters if newest[letter.record_id].standing <= letter.number]
+        again = [letter for letter in letters if _standing(letter, newest[letter.record_id]) <= letter.number]
         outbox.put(
             session,
             [
@@ -64,6 +64,11 @@ def replay(transaction: Transaction, letters: Sequence[Any], *, actor: str, now:
             now,
         )
     return Replayed(replayed=len(again), overtaken=len(letters) - len(again))
+
+
+def _standing(letter: Any, newest: Any) -> int:
+    """The number that the CRM holds or is about to get; an owner and the fields don't overtake each other."""
+    return int((newest.standing or {}).get(letter.kind, -1))
 
 
 def _values(letter: Any, newest: Any) -> dict[str, Any]:

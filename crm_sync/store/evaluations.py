@@ -219,13 +219,15 @@ def last_delivered(session: Session, records: Sequence[int]) -> dict[int, Any]:
 
 
 def newest_for_records(session: Session, records: Sequence[int]) -> dict[int, Any]:
-    """For each record: its person's newest evaluation, and the highest number that is delivered or on its way."""
+    """For each record: its person's newest evaluation, and by kind the highest number delivered or on its way."""
     found = rows(
         session,
         """
         SELECT record.id AS record_id, last.id AS evaluation_id, last.number, last.desired,
-               coalesce((SELECT max(number) FROM outbox WHERE outbox.record_id = record.id
-                         AND state IN ('delivered', 'waiting', 'in_flight')), -1) AS standing
+               (SELECT jsonb_object_agg(kind, number) FROM (
+                    SELECT kind, max(number) AS number FROM outbox WHERE outbox.record_id = record.id
+                       AND state IN ('delivered', 'waiting', 'in_flight') GROUP BY kind
+               ) AS by_kind) AS standing
         FROM unnest(CAST(:records AS bigint[])) AS record (id)
              LEFT JOIN link ON link.record_id = record.id AND link.to_at IS NULL
              LEFT JOIN LATERAL (

@@ -149,9 +149,12 @@ def claim(
         SELECT taken.id, taken.record_id, record.object, record.crm_id, taken.kind, taken.why, taken.number,
                taken.attempts,
                CASE WHEN taken.why = 'repair' THEN record.own_accepted ELSE taken.desired END AS desired,
-               record.own_accepted, record.owner_accepted, link.person_id, taken.repeated
+               record.own_accepted, record.owner_accepted, link.person_id, taken.repeated,
+               coalesce(NOT chosen.active, false) AS owner_left
         FROM taken JOIN record ON record.id = taken.record_id
              LEFT JOIN link ON link.record_id = record.id AND link.to_at IS NULL
+             LEFT JOIN crm_user AS chosen ON taken.kind = 'owner' AND chosen.connection_id = taken.connection_id
+                  AND chosen.crm_id = taken.desired ->> 'owner'
         ORDER BY taken.priority, taken.id
         """,
         connection=connection,
@@ -175,6 +178,7 @@ def claim(
             owner_accepted=row.owner_accepted,
             person_id=row.person_id,
             repeated=row.repeated,
+            owner_left=row.owner_left,
         )
         for row in found
     ]

@@ -7,16 +7,15 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Any
 
-from crm_sync.sandbox.salesforce.org import SalesforceOrg
-from crm_sync.sandbox.salesforce.sessions import Credentials
-from crm_sync.sandbox.salesforce.web import salesforce_app
-
 from connectors.registry import open_connector
 from crm_sync.domain.records import CrmKind
 from crm_sync.ports import Connector, Meter
 from crm_sync.sandbox.clock import SandboxClock
 from crm_sync.sandbox.faults import FaultMiddleware, Faults
 from crm_sync.sandbox.journal import Journal
+from crm_sync.sandbox.salesforce.org import SalesforceOrg
+from crm_sync.sandbox.salesforce.sessions import Credentials
+from crm_sync.sandbox.salesforce.web import salesforce_app
 from crm_sync.sandbox.web import LiveServer
 from tests.connectors.world import CountingMeter, World
 
