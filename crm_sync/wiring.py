@@ -75,6 +75,11 @@ class Installation:
         """How long a claim on outbox entries lasts: a batch is at most some twenty calls."""
         return self.settings.call_deadline * 22 + CLAIM_MARGIN
 
+    @property
+    def evaluation_span(self) -> timedelta:
+        """How long a claim on waiting people lasts: no CRM is called under it."""
+        return timedelta(minutes=3)
+
     def connector(self, connection: Connection) -> Connector:
         """The connector of a connection, made once in this process and again when its address changed."""
         known = self._connectors.get(connection.id)

@@ -9,9 +9,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.resources import files
 from typing import Annotated, Any
@@ -20,20 +20,20 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crm_sync import embedded
-from crm_sync.cli import demo_report, explain, sandboxed
+from crm_sync.cli import checks, demo_report, explain, sandboxed
 from crm_sync.cli.opened import held
 from crm_sync.cli.output import console, errors, say
 from crm_sync.cli.stack import Stack
-from crm_sync.domain.connections import Connection, ConnectionState
-from crm_sync.domain.fields import OWN_FIELDS
+from crm_sync.domain.connections import Connection
 from crm_sync.domain.mappings import parse_mapping
 from crm_sync.domain.policies import parse_policy
 from crm_sync.domain.records import CrmKind
 from crm_sync.errors import ConfigError
+from crm_sync.flows.connect import Person, Request, connect
 from crm_sync.flows.publish import Publisher, publish_mapping, publish_policy
 from crm_sync.sandbox.client import SandboxClient
 from crm_sync.settings import Settings
-from crm_sync.store import connections, explanations, feeds
+from crm_sync.store import explanations
 from crm_sync.wiring import Installation
 
 PATIENCE = timedelta(minutes=5)
@@ -49,6 +49,7 @@ class Stage:
     began: float
     crms: dict[CrmKind, SandboxClient]
     step: int = 0
+    first_round: dict[CrmKind, dict[str, Any]] = field(default_factory=dict)
 
     def head(self, text: str) -> None:
         self.step += 1
@@ -106,7 +107,7 @@ def _fresh(stack: ExitStack, settings: Settings) -> Settings:
 
 
 def _worker_line(name: str, line: str) -> None:
-    if name != "sandbox" and line.strip():
+    if name != "sandbox" and line.strip() and "Warm shutdown" not in line:
         errors.print(f"{name:>9} | {line}", markup=False, style="dim")
 
 
@@ -117,30 +118,18 @@ def _connect(stage: Stage) -> dict[CrmKind, Connection]:
 
 
 def _join(stage: Stage, kind: CrmKind) -> Connection:
-    installation, name = stage.installation, f"demo-{kind}"
-    with installation.transaction() as session:
-        id = connections.save(
-            session,
-            name=name,
-            kind=kind,
-            base_url=stage.ready[kind.value]["url"],
-            credentials=sandboxed.credentials(stage.ready, kind),
-            keys=installation.keys,
-        )
-        connection = connections.by_id(session, id)
-    connector = installation.connector(connection)
-    identity = connector.identity()
-    with installation.transaction() as session:
-        connections.confirm_identity(session, id, identity)
-        connections.set_state(session, id, ConnectionState.ACTIVE)
-        feeds.declare(session, id, connector.feeds(), installation.now())
-        connection = connections.by_id(session, id)
-    mapping = parse_mapping(_example(f"mapping-{kind}.yaml"))
-    checks = [check for object in mapping.people for check in connector.install_fields(object, OWN_FIELDS)]
-    if refused := [check for check in checks if not check.passed]:
-        raise ConfigError(f"{refused[0].name}: {refused[0].found}; {refused[0].advice}")
-    say(f"  {name}: {identity.name} ({identity.org_id}); {len(OWN_FIELDS)} fields on {', '.join(mapping.people)}")
-    return connection
+    """The same walk as `crm-sync connect`: sign-in, identity, permissions, fields, one test write undone again."""
+    installation, url = stage.installation, stage.ready[kind.value]["url"]
+    credentials = sandboxed.credentials(stage.ready, kind)
+    request = Request(
+        name=f"demo-{kind}", kind=kind, base_url=url, credentials=credentials, actor="demo", install_fields=True
+    )
+    person = Person(sees=checks.tell, agrees=lambda _: True)
+    means = installation.means(kind, url, credentials)
+    joined = connect(installation.transaction, installation.keys, request, means, person)
+    if joined.connection is None:
+        raise ConfigError(f"the sandbox's {kind} could not be connected; the steps above say why")
+    return joined.connection
 
 
 def _example(name: str) -> str:
@@ -164,33 +153,56 @@ def _publish(stage: Stage, joined: Mapping[CrmKind, Connection]) -> None:
 def _first_round(stage: Stage, processes: Stack) -> None:
     """Wait until everything that the CRMs hold has been pulled, evaluated and pushed by the workers."""
     stage.head("Workers pull, evaluate and push")
-    columns = (TextColumn("  {task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     total = stage.ready["population"]
     rows = sum(sum(total[kind.value]["records"].values()) for kind in CrmKind)
-    records = _people_records(total)
-    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
-        bars = {
-            "pull": progress.add_task("pull", total=rows),
-            "evaluate": progress.add_task("evaluate", total=None),
-            "push": progress.add_task("push", total=records),
-        }
+    with _bars(rows, _people_records(total)) as show:
 
         def settled() -> bool:
             with stage.installation.transaction() as session:
                 seen = explanations.progress(session)
-            progress.update(bars["pull"], completed=min(seen.rows_read, rows))
-            progress.update(bars["evaluate"], completed=seen.evaluated, total=seen.people or None)
-            progress.update(bars["push"], completed=seen.delivered)
+            show(seen)
             return bool(seen.settled)
 
         _wait(processes, settled)
-        progress.update(bars["pull"], completed=rows)
     with stage.installation.transaction() as session:
         seen = explanations.progress(session)
     say(
         f"  {seen.rows_read:,} rows pulled, {seen.people:,} people evaluated, "
         f"{seen.delivered:,} records written; everything has settled."
     )
+    stage.first_round = {kind: {**crm.summary(), "written": _written(stage, kind)} for kind, crm in stage.crms.items()}
+
+
+def _written(stage: Stage, kind: CrmKind) -> int:
+    with stage.installation.transaction() as session:
+        return explanations.delivered(session, kind)
+
+
+@contextmanager
+def _bars(rows: int, records: int) -> Iterator[Callable[[Any], None]]:
+    """Progress of the three legs: bars on a terminal, a line every ten seconds elsewhere."""
+    if not console.is_terminal:
+        told = [time.monotonic()]
+
+        def line(seen: Any) -> None:
+            if time.monotonic() > told[0] + 10:
+                told[0] = time.monotonic()
+                say(f"  pulled {seen.rows_read:,}, evaluated {seen.evaluated:,}, written {seen.delivered:,} …")
+
+        yield line
+        return
+    columns = (TextColumn("  {task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        pull = progress.add_task("pull", total=rows)
+        evaluate = progress.add_task("evaluate", total=None)
+        push = progress.add_task("push", total=records)
+
+        def bars(seen: Any) -> None:
+            progress.update(pull, completed=rows if seen.settled else min(seen.rows_read, rows))
+            progress.update(evaluate, completed=seen.evaluated, total=seen.people or None)
+            progress.update(push, completed=min(seen.delivered, records))
+
+        yield bars
 
 
 def _people_records(population: Mapping[str, Any]) -> int:
@@ -235,7 +247,7 @@ def _report(stage: Stage, joined: Mapping[CrmKind, Connection]) -> None:
     stage.head("Every changed record is accounted for")
     demo_report.reckoning(installation, joined)
     stage.head("What it cost in API calls")
-    demo_report.calls(installation, stage.crms)
+    demo_report.calls(stage.first_round, stage.crms)
     stage.head("Why this lead has this score: crm-sync explain")
     if chosen:
         explain.show(explain.chain(installation, chosen[0].person))

@@ -9,7 +9,10 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-console = Console(soft_wrap=True, highlight=False)
+WIDTH = None if sys.stdout.isatty() else 120
+"""Of a terminal what it has; elsewhere enough for a table."""
+
+console = Console(width=WIDTH, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -19,7 +22,8 @@ def note(text: str) -> None:
 
 
 def say(text: str) -> None:
-    console.print(text)
+    """A line of output, never cut and never wrapped: a script may read it."""
+    console.print(text, soft_wrap=True)
 
 
 def emit_json(value: Any) -> None:

@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from crm_sync.domain.records import CrmKind
+from crm_sync.domain.records import CrmKind, OrgIdentity
+from crm_sync.errors import ConfigError
 
 ConnectionId = NewType("ConnectionId", int)
 
@@ -49,3 +50,12 @@ class Connection:
     def realm(self) -> str:
         """People are shared within a realm only: a test org never meets production."""
         return "test" if self.is_test else "production"
+
+
+def refuse_other_org(connection: Connection, identity: OrgIdentity) -> None:
+    """Raise ConfigError where another org answers than the one that this connection was confirmed for."""
+    if connection.org_id not in ("", identity.org_id):
+        raise ConfigError(
+            f"{connection.name!r} leads to {identity.name} ({identity.org_id}) now, not to {connection.org_name} "
+            f"({connection.org_id}); run `crm-sync doctor`"
+        )

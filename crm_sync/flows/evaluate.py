@@ -41,11 +41,15 @@ class Rules(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """How many people one batch held, how many evaluations it kept, and how many outbox entries it made."""
+    """How many people one batch held, how many evaluations it kept, and how many outbox entries it made.
+
+    `urgent` asks to push at once; what a first pull or time made may wait until it fills a call.
+    """
 
     people: int = 0
     kept: int = 0
     entries: int = 0
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +119,8 @@ def _keep(
         soon = dict.fromkeys(routed.undecided, now + UNDECIDED)
         evaluations.schedule(session, {person: soon.get(person, again.get(person)) for person in people}, now)
         inbox.settle(session, claim)
-        return Evaluated(people=len(people), kept=len(kept), entries=len(entries) + routed.entries)
+        made = len(entries) + routed.entries
+        return Evaluated(people=len(people), kept=len(kept), entries=made, urgent=claim.urgent)
 
     return committed(transaction, keep)
 
@@ -242,6 +247,8 @@ def _sources_of(read: Read) -> tuple[dict[int, list[ConnectionId]], dict[int, da
         if row.connection_id not in connections:
             connections.append(ConnectionId(row.connection_id))
         until[row.person_id] = max(row.stamp, until.get(row.person_id, row.stamp))
+    for row in read.activities:
+        until[row.person_id] = max(row.known_from, until.get(row.person_id, row.known_from))
     return used, until
 
 

@@ -1,4 +1,7 @@
-"""Install: our own fields in a CRM; looked at, created, removed."""
+"""Install: our own fields in a CRM; looked at, created, removed.
+
+Each raises ConfigError, before anything is done, where another org answers than the connection was confirmed for.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from crm_sync.domain.audit import AuditEntry
-from crm_sync.domain.connections import Connection
+from crm_sync.domain.connections import Connection, refuse_other_org
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.mappings import MappingVersion
 from crm_sync.domain.own_fields import installable, look, names_on
@@ -19,6 +22,7 @@ def check(
     connector: Connector, connection: Connection, objects: Sequence[str], mapping: MappingVersion | None
 ) -> Iterator[tuple[str, list[Check]]]:
     """Each object with a Check for each of our fields on it. One call an object; nothing is written anywhere."""
+    refuse_other_org(connection, connector.identity())
     spelled = connector.own_field_names(OWN_FIELDS)
     for object in objects:
         seen = look(object, names_on(object, spelled, mapping), connector.catalogue(object))
@@ -47,6 +51,7 @@ def install(
 
     An audit entry follows each object, so that what was done is told even where a later object is refused.
     """
+    refuse_other_org(connection, connector.identity())
     spelled = connector.own_field_names(OWN_FIELDS)
     for object in objects:
         checks = connector.install_fields(object, installable(names_on(object, spelled, mapping), spelled))
@@ -64,6 +69,7 @@ def remove(
     now: datetime,
 ) -> Iterator[tuple[str, list[Check]]]:
     """Delete the fields that crm-sync created, with the values in them, and nothing else. Repeating is harmless."""
+    refuse_other_org(connection, connector.identity())
     for object in objects:
         checks = connector.remove_fields(object, OWN_FIELDS)
         _tell(transaction, connection, "fields_removed", object, checks, actor, now)

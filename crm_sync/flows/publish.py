@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from crm_sync.domain.audit import AuditEntry
 from crm_sync.domain.budgets import calls_to_push, time_for
-from crm_sync.domain.connections import Connection, ConnectionId
+from crm_sync.domain.connections import Connection, ConnectionId, refuse_other_org
 from crm_sync.domain.fields import OWN_FIELDS, Catalogue
 from crm_sync.domain.mappings import MappingVersion
 from crm_sync.domain.policies import PolicyVersion
@@ -65,12 +65,7 @@ def mapping_problems(connector: Connector, connection: Connection, mapping: Mapp
     """
     if mapping.crm is not connection.kind:
         raise ConfigError(f"this mapping is for {mapping.crm}, and {connection.name!r} is {connection.kind}")
-    found = connector.identity()
-    if connection.org_id and found.org_id != connection.org_id:
-        raise ConfigError(
-            f"{connection.name!r} leads to {found.name} ({found.org_id}) now, not to {connection.org_name} "
-            f"({connection.org_id}); run `crm-sync doctor`"
-        )
+    refuse_other_org(connection, connector.identity())
     return mapping.problems(_catalogues(connector, mapping), connector.own_field_names(OWN_FIELDS))
 
 

@@ -159,7 +159,8 @@ def _store_records(session: Session, source: Source, prepared: Prepared, now: da
         touched = records.people_tied_to(
             session, connection, batch.object, [batch.ids[position] for position in order.evaluate]
         )
-        return inbox.add(session, dict.fromkeys(touched, inbox.Priority.CHANGE), why="change", now=now)
+        priority = inbox.Priority.BACKFILL if backfill else inbox.Priority.CHANGE
+        return inbox.add(session, dict.fromkeys(touched, priority), why="change", now=now)
     _repair(session, source, prepared, order, known, now)
     return _store_people(session, source, prepared, order, stored.ids, now, backfill=backfill)
 

@@ -147,9 +147,7 @@ def progress(session: Session) -> Any:
                (SELECT count(*) FROM person) AS people,
                (SELECT count(*) FROM person WHERE evaluated_at IS NOT NULL) AS evaluated,
                (SELECT count(*) FROM outbox WHERE state = 'delivered') AS delivered,
-               NOT EXISTS (SELECT FROM feed JOIN mapping_version USING (connection_id)
-                           WHERE published AND watermark IS NULL AND last_problem = '' AND strpos(name, 'archived') = 0
-                             AND (cursor IS NOT NULL OR next_due <= now()))
+               NOT EXISTS (SELECT FROM feed WHERE walking_first AND last_problem = '')
                AND NOT EXISTS (SELECT FROM inbox)
                AND NOT EXISTS (SELECT FROM outbox WHERE state IN ('waiting', 'in_flight')) AS settled
         """,
@@ -179,3 +177,16 @@ def examples(session: Session) -> Sequence[Any]:
         (SELECT 'unknown consent', * FROM shown WHERE state = 'consent_unknown' ORDER BY person_id LIMIT 1)
         """,
     )
+
+
+def delivered(session: Session, kind: str) -> int:
+    """How many outbox entries the CRMs of this kind took."""
+    [row] = rows(
+        session,
+        """
+        SELECT count(*) AS n FROM outbox JOIN connection ON connection.id = connection_id
+        WHERE outbox.state = 'delivered' AND connection.kind = :kind
+        """,
+        kind=kind,
+    )
+    return int(row.n)

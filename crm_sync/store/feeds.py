@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from sqlmodel import Session
 
-from crm_sync.domain.changes import Cursor, Feed
+from crm_sync.domain.changes import Cursor, Feed, Role, Walk
 from crm_sync.domain.connections import ConnectionId
 from crm_sync.store.engine import rows, run
 
@@ -44,12 +44,14 @@ def declare(session: Session, connection: ConnectionId, feeds: Sequence[Feed], n
     run(
         session,
         """
-        INSERT INTO feed (connection_id, name, next_due)
-        SELECT :connection, name, :now FROM unnest(CAST(:names AS text[])) name
+        INSERT INTO feed (connection_id, name, next_due, walking_first)
+        SELECT :connection, name, :now, first
+        FROM unnest(CAST(:names AS text[]), CAST(:firsts AS boolean[])) AS declared (name, first)
         ON CONFLICT DO NOTHING
         """,
         connection=connection,
         names=[feed.name for feed in feeds],
+        firsts=[feed.walk is Walk.CHANGES and feed.role is not Role.HISTORY for feed in feeds],
         now=now,
     )
 
@@ -113,7 +115,8 @@ def advance(
         session,
         """
         UPDATE feed SET cursor = CAST(:cursor AS jsonb), watermark = coalesce(:watermark, watermark),
-               rows_read = rows_read + :read, pages_read = pages_read + 1, last_problem = '', next_due = :due,
+               walking_first = walking_first AND CAST(:watermark AS timestamptz) IS NULL, rows_read = rows_read + :read,
+               pages_read = pages_read + 1, last_problem = '', next_due = :due,
                lease_token = NULL, lease_until = NULL
         WHERE connection_id = :connection AND name = :name AND lease_token = :token
         """,
@@ -149,7 +152,7 @@ def postpone(session: Session, connection: int, name: str, now: datetime) -> Non
     """Look at a feed that nothing uses only now and then: a mapping may come to use it, and then hurries it."""
     run(
         session,
-        "UPDATE feed SET next_due = :later WHERE connection_id = :connection AND name = :name",
+        "UPDATE feed SET next_due = :later, walking_first = false WHERE connection_id = :connection AND name = :name",
         connection=connection,
         name=name,
         later=now + timedelta(minutes=10),

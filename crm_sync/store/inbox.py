@@ -26,12 +26,16 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """People taken from the inbox by one worker, with the evaluation number drawn for each."""
+    """People taken from the inbox by one worker, with the evaluation number drawn for each.
+
+    `urgent` says that somebody waits for one of them: not all of them come from a first pull, a publication or time.
+    """
 
     token: uuid.UUID
     numbers: dict[int, int]
     changes: dict[int, int]
     why: dict[int, str]
+    urgent: bool
 
     def __bool__(self) -> bool:
         return bool(self.numbers)
@@ -98,7 +102,8 @@ def add_everybody(session: Session, *, why: str, now: datetime, connection: int 
 def claim(session: Session, now: datetime, *, most: int, span: timedelta) -> Claim:
     """Take up to `most` people, the most urgent first, and draw a new evaluation number for each.
 
-    A claim that its worker didn't finish lapses after `span`, and somebody else takes it.
+    A claim that its worker didn't finish lapses after `span`, and somebody else takes it. People of a first pull wait
+    until every feed has been walked once: a score over half a history would be wrong, and soon written again.
     """
     token = uuid.uuid4()
     found = rows(
@@ -107,26 +112,32 @@ def claim(session: Session, now: datetime, *, most: int, span: timedelta) -> Cla
         WITH due AS (
             SELECT person_id FROM inbox
             WHERE available_at <= :now AND (claimed_until IS NULL OR claimed_until < :now)
+              AND (priority <> :backfill OR NOT EXISTS (
+                SELECT FROM feed JOIN connection ON connection.id = feed.connection_id
+                WHERE feed.walking_first AND feed.last_problem = '' AND connection.wait_until IS NULL
+                  AND connection.state IN ('observing', 'active')))
             ORDER BY priority, since LIMIT :most FOR UPDATE SKIP LOCKED
         ), taken AS (
             UPDATE inbox SET token = :token, claimed_until = :until, attempts = attempts + 1
             FROM due WHERE inbox.person_id = due.person_id
-            RETURNING inbox.person_id, inbox.changes, inbox.why
+            RETURNING inbox.person_id, inbox.changes, inbox.why, inbox.priority
         )
         UPDATE person SET evaluation_number = evaluation_number + 1
         FROM taken WHERE person.id = taken.person_id
-        RETURNING person.id, person.evaluation_number, taken.changes, taken.why
+        RETURNING person.id, person.evaluation_number, taken.changes, taken.why, taken.priority
         """,
         now=now,
         token=token,
         until=now + span,
         most=most,
+        backfill=int(Priority.BACKFILL),
     )
     return Claim(
         token=token,
         numbers={row.id: row.evaluation_number for row in found},
         changes={row.id: row.changes for row in found},
         why={row.id: row.why for row in found},
+        urgent=any(row.priority < Priority.BACKFILL for row in found),
     )
 
 
@@ -140,14 +151,17 @@ def settle(session: Session, held: Claim) -> None:
     Raises ClaimLapsedError where not all of them are ours any more; the caller lets it rise through its transaction.
     """
     people = list(held.numbers)
+    # A statement of its own: the next one then sees what others committed while this one waited for its locks.
+    run(
+        session,
+        "SELECT FROM inbox WHERE person_id = ANY(CAST(:people AS bigint[])) ORDER BY person_id FOR UPDATE",
+        people=people,
+    )
     [row] = rows(
         session,
         """
-        WITH ours AS MATERIALIZED (
-            SELECT held.person_id, held.changes
-            FROM unnest(CAST(:people AS bigint[]), CAST(:changes AS bigint[])) AS held (person_id, changes)
-                 JOIN inbox USING (person_id)
-            ORDER BY person_id FOR UPDATE OF inbox
+        WITH ours AS (
+            SELECT * FROM unnest(CAST(:people AS bigint[]), CAST(:changes AS bigint[])) AS ours (person_id, changes)
         ), done AS (
             DELETE FROM inbox USING ours
             WHERE inbox.person_id = ours.person_id AND inbox.token = :token AND inbox.changes = ours.changes

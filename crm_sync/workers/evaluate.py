@@ -9,12 +9,12 @@ from crm_sync.workers.process import installation, nudge
 
 @shared_task(name="evaluate.waiting")
 def waiting() -> None:
-    """Evaluate batch by batch until nobody waits; each batch lets the push leg go on."""
+    """Evaluate batch by batch until nobody waits; an urgent one lets the push leg go on at once."""
     from crm_sync.flows.evaluate import evaluate
 
     ours = installation()
-    while (evaluated := evaluate(ours.transaction, ours, ours.now(), span=ours.claim_span)).people:
-        if evaluated.entries:
+    while (evaluated := evaluate(ours.transaction, ours, ours.now(), span=ours.evaluation_span)).people:
+        if evaluated.entries and evaluated.urgent:
             nudge("push.due")
 
 

@@ -33,7 +33,7 @@ def feed(connection: int, name: str) -> None:
         return
     while True:
         pulled = pull(ours.transaction, source, ours.now(), span=ours.lease_span)
-        if pulled.waiting:
+        if pulled.waiting or not pulled.more:
             nudge("evaluate.waiting")
         if not pulled.more:
             return

@@ -34,6 +34,7 @@ CREATE TABLE feed (
     next_due timestamptz NOT NULL DEFAULT now(),
     lease_token uuid,
     lease_until timestamptz,
+    walking_first boolean NOT NULL DEFAULT false,
     rows_read bigint NOT NULL DEFAULT 0,
     pages_read bigint NOT NULL DEFAULT 0,
     last_problem text NOT NULL DEFAULT '',

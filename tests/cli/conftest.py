@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
 import pytest
 
 from crm_sync.cli import main
 from crm_sync.settings import Settings
+from crm_sync.store import inbox
+from crm_sync.store.engine import Transaction, run
 from tests.connectors.world import World
+
+ONE_CRM = pytest.mark.parametrize("crm", ["hubspot"], indirect=True)
+"""For rules that are ours alone and ask no CRM differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,7 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+Connect = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def crm_sync(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setenv("CRM_SYNC_SECRET_KEY", settings.secret_key)
     monkeypatch.setenv("CRM_SYNC_CALL_DEADLINE_SECONDS", "20")
 
-    def run(*arguments: object, env: dict[str, str] | None = None, stdin: str = "") -> Ran:
+    def command(*arguments: object, env: dict[str, str] | None = None, stdin: str = "") -> Ran:
         with monkeypatch.context() as patched:
             patched.setattr(sys, "argv", ["crm-sync", *map(str, arguments)])
             patched.setattr(sys, "stdin", io.StringIO(stdin))
@@ -53,7 +61,20 @@ def crm_sync(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         code = left.value.code
         return Ran(code=code if isinstance(code, int) else int(code is not None), out=said.out, err=said.err)
 
-    return run
+    return command
+
+
+@pytest.fixture
+def connect(crm_sync: Run, tmp_path: Path) -> Connect:
+    """Runs `crm-sync connect` for a world, by a credentials file; named arguments are laid over the credentials."""
+
+    def join(world: World, *more: object, url: str = "", **changed: str) -> Ran:
+        file = tmp_path / "credentials.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({**credentials_of(world), **changed}))
+        return crm_sync("connect", world.kind, "--url", url or world.url, "--credentials-file", file, *more)
+
+    return join
 
 
 def credentials_of(world: World) -> dict[str, str]:
@@ -66,3 +87,35 @@ def credentials_of(world: World) -> dict[str, str]:
     from crm_sync.sandbox.hubspot import PRIVATE_APP_KEY
 
     return {"method": "private_app", "access_token": PRIVATE_APP_KEY}
+
+
+def pulled(transaction: Transaction, count: int) -> None:
+    """People with one record each in the one connection, as if they had been pulled."""
+    with transaction() as session:
+        run(
+            session,
+            """
+            WITH records AS (
+                INSERT INTO record (connection_id, object, crm_id, role, stamp, created_at, seen_at, content_hash,
+                                    inputs_hash, life)
+                SELECT connection.id, 'people', number, 'person', now(), now(), now(), '', '', 'open'
+                FROM connection, generate_series(1, :count) number
+                RETURNING id
+            ), numbered AS (
+                SELECT id, row_number() OVER () AS number FROM records
+            ), somebody AS (
+                INSERT INTO person (arm) SELECT '' FROM records RETURNING id
+            ), people AS (
+                SELECT id, row_number() OVER () AS number FROM somebody
+            )
+            INSERT INTO link (record_id, person_id, evidence, from_at)
+            SELECT numbered.id, people.id, 'own id', now() FROM numbered JOIN people USING (number)
+            """,
+            count=count,
+        )
+
+
+def waiting(transaction: Transaction) -> int:
+    """How many people wait to be evaluated."""
+    with transaction() as session:
+        return inbox.waiting(session)

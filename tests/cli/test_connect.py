@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,23 +17,8 @@ from crm_sync.flows.connect.rehearsal import MARKER
 from crm_sync.sandbox.faults import Fault
 from crm_sync.store import connections
 from crm_sync.store.engine import Transaction, rows, run
-from tests.cli.conftest import Ran, Run, credentials_of
+from tests.cli.conftest import ONE_CRM, Connect, Run, credentials_of
 from tests.connectors.world import Trouble, World
-
-Connect = Callable[..., Ran]
-
-
-@pytest.fixture
-def connect(crm_sync: Run, tmp_path: Path) -> Connect:
-    """Runs `crm-sync connect` for a world, by a credentials file; named arguments are laid over the credentials."""
-
-    def run(world: World, *more: object, url: str = "", **changed: str) -> Ran:
-        file = tmp_path / "credentials.json"
-        file.touch(mode=0o600)
-        file.write_text(json.dumps({**credentials_of(world), **changed}))
-        return crm_sync("connect", world.kind, "--url", url or world.url, "--credentials-file", file, *more)
-
-    return run
 
 
 def saved(transaction: Transaction) -> Connection:
@@ -75,6 +58,7 @@ def test_given_everything_is_there_when_connected_then_each_step_is_told_and_the
         assert [row.kind for row in rows(session, "SELECT kind FROM audit_entry")] == ["connected"]
 
 
+@ONE_CRM
 def test_given_no_fields_when_connected_then_it_observes_and_says_how_to_install_them(
     connect: Connect, crm: World, transaction: Transaction
 ):
@@ -123,6 +107,7 @@ def test_given_the_answer_to_the_test_write_is_lost_when_connected_then_it_is_un
     assert not crm.value(id, crm.own("state"))
 
 
+@ONE_CRM
 def test_given_a_record_that_refuses_when_connected_then_the_crm_is_quoted_and_it_observes(
     connect: Connect, crm: World, transaction: Transaction
 ):
@@ -136,6 +121,7 @@ def test_given_a_record_that_refuses_when_connected_then_the_crm_is_quoted_and_i
     assert saved(transaction).state is ConnectionState.OBSERVING
 
 
+@ONE_CRM
 def test_given_nobody_to_ask_when_connected_without_yes_then_nothing_is_written_to_the_crm(
     connect: Connect, crm: World, transaction: Transaction
 ):
@@ -159,6 +145,7 @@ def test_given_wrong_credentials_when_connected_then_one_line_says_so_and_nothin
     assert [count(transaction, table) for table in ("connection", "feed", "audit_entry")] == [0, 0, 0]
 
 
+@ONE_CRM
 def test_given_nobody_answers_when_connected_then_one_line_says_so_and_nothing_is_saved(
     connect: Connect, crm: World, transaction: Transaction
 ):
@@ -168,6 +155,7 @@ def test_given_nobody_answers_when_connected_then_one_line_says_so_and_nothing_i
     assert count(transaction, "connection") == 0
 
 
+@ONE_CRM
 def test_given_another_org_was_confirmed_when_connected_then_it_is_stopped_and_keeps_its_own_credentials(
     connect: Connect, crm: World, transaction: Transaction, keys: Keys
 ):
@@ -190,6 +178,7 @@ def test_given_another_org_was_confirmed_when_connected_then_it_is_stopped_and_k
         ]
 
 
+@ONE_CRM
 def test_given_another_org_was_confirmed_when_this_one_is_then_it_is_read_from_the_beginning(
     connect: Connect, crm: World, transaction: Transaction
 ):
@@ -205,6 +194,7 @@ def test_given_another_org_was_confirmed_when_this_one_is_then_it_is_read_from_t
     assert count(transaction, "feed WHERE cursor IS NOT NULL OR watermark IS NOT NULL") == 0
 
 
+@ONE_CRM
 def test_given_a_test_org_was_confirmed_when_production_answers_then_not_even_confirming_helps(
     connect: Connect, crm: World, transaction: Transaction
 ):
@@ -229,7 +219,6 @@ def test_given_a_test_org_was_confirmed_when_production_answers_then_not_even_co
 def test_given_a_state_when_connected_again_then_what_an_admin_decided_stays(
     connect: Connect, hubspot: World, transaction: Transaction, before: str, after: str
 ):
-    # The rule knows no CRM; one is enough.
     connect(hubspot, "--install-fields", "--yes")
     with transaction() as session:
         run(session, "UPDATE connection SET state = :state, state_reason = 'because'", state=before)
@@ -259,6 +248,7 @@ def test_given_a_name_of_the_other_crm_when_connected_then_it_is_refused(
     assert saved(transaction).kind == "hubspot"
 
 
+@ONE_CRM
 def test_given_json_when_connected_then_a_script_reads_every_step(connect: Connect, crm: World):
     ran = connect(crm, "--install-fields", "--yes", "--json")
 
@@ -278,6 +268,7 @@ def test_given_a_new_connection_when_saved_then_its_calls_count_on_its_budget(
     assert day.taken >= len(crm.calls()) - 1  # the world's own catalogue call
 
 
+@ONE_CRM
 def test_given_secrets_when_connected_then_they_are_nowhere_but_sealed(
     connect: Connect, crm: World, transaction: Transaction
 ):
@@ -372,7 +363,8 @@ def test_given_a_terminal_when_a_secret_is_typed_then_it_is_not_echoed(crm_sync:
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
         os.close(theirs)
         try:
-            shown = _until(ours, "Access token")
+            # The blank is written once echoing is off; what is typed before that is thrown away.
+            shown = _until(ours, "Access token: ")
             os.write(ours, f"{token}\n".encode())
             shown += _until(ours, "Next:")
             code = process.wait(timeout=20)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from crm_sync.examples import example_policy
-from crm_sync.store import inbox, versions
+from crm_sync.store import versions
 from crm_sync.store.engine import Transaction, rows, run
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, pulled, waiting
 
 
 def a_policy(folder: Path, *, dead_band: int = 5) -> Path:
@@ -29,32 +29,7 @@ def people(transaction: Transaction, count: int) -> None:
             VALUES ('portal', 'hubspot', 'http://127.0.0.1:9', '', 'active')
             """,
         )
-        run(
-            session,
-            """
-            WITH records AS (
-                INSERT INTO record (connection_id, object, crm_id, role, stamp, created_at, seen_at, content_hash,
-                                    inputs_hash, life)
-                SELECT connection.id, 'contacts', number, 'person', now(), now(), now(), '', '', 'open'
-                FROM connection, generate_series(1, :count) number
-                RETURNING id
-            ), numbered AS (
-                SELECT id, row_number() OVER () AS number FROM records
-            ), somebody AS (
-                INSERT INTO person (arm) SELECT '' FROM records RETURNING id
-            ), people AS (
-                SELECT id, row_number() OVER () AS number FROM somebody
-            )
-            INSERT INTO link (record_id, person_id, evidence, from_at)
-            SELECT numbered.id, people.id, 'own id', now() FROM numbered JOIN people USING (number)
-            """,
-            count=count,
-        )
-
-
-def waiting(transaction: Transaction) -> int:
-    with transaction() as session:
-        return inbox.waiting(session)
+    pulled(transaction, count)
 
 
 def test_given_the_example_when_checked_then_it_has_no_problems(crm_sync: Run, tmp_path: Path):

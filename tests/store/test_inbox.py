@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from crm_sync.store import inbox
+from crm_sync.store.engine import rows
 from crm_sync.store.inbox import Priority
 from tests.rows import NOW, a_connection, linked_people
 
@@ -64,6 +66,36 @@ def test_given_a_change_that_arrives_while_claimed_when_settled_then_the_person_
         inbox.settle(session, held)
 
     assert list(claim(transaction).numbers) == people[:1]
+
+
+def test_given_a_change_that_commits_while_settling_waits_for_it_when_settled_then_nothing_lapses_and_it_waits_again(
+    transaction, people
+):
+    waits(transaction, people[:2])
+    held = claim(transaction)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as slow:
+            inbox.add(slow, {people[0]: Priority.CHANGE}, why="change", now=NOW)
+            settling = pool.submit(settle, transaction, held)
+            until_somebody_waits_for_a_lock(transaction)
+        settling.result()
+
+    assert list(claim(transaction).numbers) == people[:1]
+
+
+def settle(transaction, held):
+    with transaction() as session:
+        inbox.settle(session, held)
+
+
+def until_somebody_waits_for_a_lock(transaction):
+    for _ in range(500):
+        with transaction() as session:
+            if rows(session, "SELECT FROM pg_locks WHERE NOT granted"):
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody came to wait for a lock")
 
 
 def test_given_a_worker_that_died_when_its_claim_lapses_then_another_takes_the_person_with_a_higher_number(
