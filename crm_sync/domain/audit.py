@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from crm_sync.domain.connections import Connection, ConnectionState
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
@@ -22,6 +24,16 @@ class AuditEntry:
     kind: str
     subject: str
     payload: Mapping[str, Any]
+
+
+def connection_state(connection: Connection, after: ConnectionState, *, actor: str, reason: str) -> AuditEntry:
+    """What the log tells when a connection changes its state, by an admin or by what a leg met."""
+    return AuditEntry(
+        actor=actor,
+        kind="connection_state",
+        subject=f"connection:{connection.id}",
+        payload={"connection": connection.name, "before": connection.state, "after": after, "reason": reason},
+    )
 
 
 def payload_text(entry: AuditEntry) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -74,7 +74,11 @@ def _digest(*parts: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What we hold about a record that a page shows again."""
+    """What we hold about a record that a page shows again.
+
+    `own_under_way` are states of our own fields that the CRM may hold already without having told us: a write whose
+    answer is awaited, or was lost.
+    """
 
     record_id: int
     stamp: datetime
@@ -84,6 +88,7 @@ class Known:
     owner: str | None
     owner_accepted: str | None
     own_accepted: Mapping[str, Value]
+    own_under_way: Sequence[Mapping[str, Value]] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,11 +132,13 @@ def sort(prepared: Prepared, known: Mapping[str, Known]) -> Sorted:
                 result.evaluate.append(position)
             continue
         inputs_changed = prepared.inputs_hashes[position] != before.inputs_hash
-        if inputs_changed or _owner_is_news(prepared.owners[position], before):
+        # What was met as gone without its fields kept their hash, so that it came back shows here alone.
+        revived = before.life is not batch.lives[position]
+        if inputs_changed or revived or _owner_is_news(prepared.owners[position], before):
             result.versioned.append(position)
             result.evaluate.append(position)
         if batch.lives[position] is Life.OPEN and (
-            strangers := overwritten(prepared.own[position], before.own_accepted)
+            strangers := overwritten(prepared.own[position], before.own_accepted, before.own_under_way)
         ):
             result.repair[position] = strangers
     return result
@@ -142,6 +149,14 @@ def _owner_is_news(owner: str | None, before: Known) -> bool:
     return owner != before.owner and owner != before.owner_accepted
 
 
-def overwritten(shown: Mapping[str, Value], accepted: Mapping[str, Value]) -> list[str]:
-    """Our own fields in which the CRM shows something else than what it last accepted from us."""
-    return [name for name, value in accepted.items() if name in shown and not same_value(shown[name], value)]
+def overwritten(
+    shown: Mapping[str, Value], accepted: Mapping[str, Value], under_way: Sequence[Mapping[str, Value]] = ()
+) -> list[str]:
+    """Our own fields in which the CRM shows something else than what it last accepted from us, or may have by now."""
+    return [
+        name
+        for name, value in accepted.items()
+        if name in shown
+        and not same_value(shown[name], value)
+        and not any(name in state and same_value(shown[name], state[name]) for state in under_way)
+    ]

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from crm_sync.domain.records import Value
 
+REPAIR = "repair"
+"""Why an entry was made: it puts back own fields that somebody else wrote over, and nothing else."""
+
 
 class OutboxState(StrEnum):
     """WAITING and IN_FLIGHT go on by themselves, HELD once an admin acted, the others are at their end."""
@@ -30,9 +33,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """One entry in one worker's hands. `desired` is the whole state, by neutral field name.
+    """One entry in one worker's hands.
 
-    `owner_left` says that the CRM shows the owner who is to be written as inactive by now.
+    `desired` is the whole state by neutral field name; of a repair only what it puts back. `owner_left` says that the
+    CRM shows the owner who is to be written as inactive by now.
     """
 
     id: int

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from crm_sync.domain.audit import AuditEntry
+from crm_sync.domain.audit import AuditEntry, connection_state
 from crm_sync.domain.changes import ChangeBatch, Feed, Role
 from crm_sync.domain.connections import Connection, ConnectionState
 from crm_sync.domain.echoes import Known, Prepared, Sorted, prepare, sort
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion
-from crm_sync.domain.outbox import Kind
+from crm_sync.domain.outbox import REPAIR, Kind
 from crm_sync.domain.people import record_keys
 from crm_sync.domain.records import Life, Value
 from crm_sync.errors import AuthError, ConfigError, CrmSyncError, RateLimitedError, TransientError
@@ -152,6 +152,7 @@ def _store_records(session: Session, source: Source, prepared: Prepared, now: da
     batch, connection = prepared.batch, source.connection.id
     known = records.known(session, connection, batch.object, batch.ids)
     order = sort(prepared, known)
+    seen = records.own_shown(session, [known[batch.ids[position]].record_id for position in order.repair])
     stored = records.store(session, connection, source.feed.role, prepared, order, now)
     changed = [batch.ids[position] for position in order.changed if batch.ids[position] in stored.ids]
     records.tie(session, connection, batch, changed)
@@ -161,7 +162,7 @@ def _store_records(session: Session, source: Source, prepared: Prepared, now: da
         )
         priority = inbox.Priority.BACKFILL if backfill else inbox.Priority.CHANGE
         return inbox.add(session, dict.fromkeys(touched, priority), why="change", now=now)
-    _repair(session, source, prepared, order, known, now)
+    _repair(session, source, prepared, order, known, seen, now)
     return _store_people(session, source, prepared, order, stored.ids, now, backfill=backfill)
 
 
@@ -217,16 +218,26 @@ def _first(fields: Mapping[str, Value], names: Sequence[str]) -> str | None:
 
 
 def _repair(
-    session: Session, source: Source, prepared: Prepared, order: Sorted, known: Mapping[str, Known], now: datetime
+    session: Session,
+    source: Source,
+    prepared: Prepared,
+    order: Sorted,
+    known: Mapping[str, Known],
+    seen: Mapping[int, Mapping[str, Value]],
+    now: datetime,
 ) -> None:
-    """Put back our own fields that somebody else wrote over: one repair write, no evaluation (law 2)."""
+    """Let our own fields be put back that somebody else wrote over: one repair write, no evaluation (law 2).
+
+    The push leg looks again, and counts and tells what it really put back. What is left alone is told when it shows
+    another value than the one `seen` before.
+    """
     if not order.repair:
         return
     ids = prepared.batch.ids
-    wanted = {known[ids[position]].record_id: names for position, names in order.repair.items()}
+    found = {known[ids[position]].record_id: names for position, names in order.repair.items()}
     accepted = {known[ids[position]].record_id: known[ids[position]].own_accepted for position in order.repair}
-    granted = records.note_repairs(session, wanted, now)
-    numbers = evaluations.last_delivered(session, list(granted))
+    granted = records.may_repair(session, found, now)
+    last = evaluations.last_delivered(session, list(granted))
     outbox.put(
         session,
         [
@@ -234,33 +245,41 @@ def _repair(
                 record_id=record,
                 connection_id=source.connection.id,
                 kind=Kind.FIELDS,
-                evaluation_id=numbers[record].evaluation_id,
-                number=numbers[record].number,
-                values=dict(accepted[record]),
+                evaluation_id=last[record].evaluation_id,
+                number=last[record].number,
+                values={name: accepted[record][name] for name in names},
                 priority=int(inbox.Priority.REPAIR),
-                why="repair",
+                why=REPAIR,
             )
-            for record in granted
-            if record in numbers
+            for record, names in granted.items()
+            if record in last
         ],
         now,
     )
+    shows = {known[ids[position]].record_id: prepared.own[position] for position in order.repair}
+    left = {
+        record: [
+            name
+            for name in names
+            if name not in granted.get(record, ()) and shows[record][name] != seen[record].get(name)
+        ]
+        for record, names in found.items()
+    }
     audit.append(
         session,
         [
             AuditEntry(
                 actor="pull",
-                kind="own_fields_overwritten" if record in granted else "own_fields_left_alone",
+                kind="own_fields_left_alone",
                 subject=f"record:{record}",
                 payload={
                     "connection": source.connection.name,
                     "fields": names,
-                    "why": "one repair write follows"
-                    if record in granted
-                    else "something else writes here: repaired twice in 24 hours, left alone now",
+                    "why": "something else writes here: repaired twice in 24 hours, left alone now",
                 },
             )
-            for record, names in wanted.items()
+            for record, names in left.items()
+            if names
         ],
         now,
     )
@@ -272,7 +291,11 @@ def _note_refusal(session: Session, source: Source, lease: feeds.Lease, error: C
             connections.wait(session, source.connection.id, until)
             due = until
         case AuthError():
-            connections.set_state(session, source.connection.id, ConnectionState.NEEDS_SIGN_IN, str(error))
+            if connections.needs_sign_in(session, source.connection.id, str(error)):
+                told = connection_state(
+                    source.connection, ConnectionState.NEEDS_SIGN_IN, actor="pull", reason=str(error)
+                )
+                audit.append(session, [told], now)
             due = now
         case ConfigError():
             due = now + timedelta(minutes=10)

@@ -11,18 +11,18 @@ from datetime import datetime, timedelta
 import polars as pl
 from sqlmodel import Session
 
-from crm_sync.domain.audit import AuditEntry
+from crm_sync.domain.audit import AuditEntry, connection_state
 from crm_sync.domain.connections import Connection, ConnectionState
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.mappings import MappingVersion, translate
-from crm_sync.domain.outbox import Claimed, Kind, OutboxState
+from crm_sync.domain.outbox import REPAIR, Claimed, Kind, OutboxState
 from crm_sync.domain.records import Life, RecordBatch, Value
 from crm_sync.domain.retries import Close, DeadLetter, Hold, TryAt, retry_decision
 from crm_sync.domain.routing import GAVE_WAY, NEW_OWNER_LEFT
 from crm_sync.domain.writes import Answer, Outcome, Write, same_value
 from crm_sync.errors import CrmSyncError, Family, RateLimitedError
 from crm_sync.ports import Connector
-from crm_sync.store import assignments, audit, connections, feeds, inbox, outbox
+from crm_sync.store import assignments, audit, connections, feeds, inbox, outbox, records
 from crm_sync.store.engine import Transaction, committed
 from crm_sync.store.outbox import Settlement
 
@@ -99,8 +99,11 @@ def push(
         _settle_owners(session, settlements, now)
         if any(settled.words == WITHDRAWN for settled in settlements):
             feeds.hurry(session, target.connection.id, now)
-        audit.append(session, _told(target, [s for s in settlements if s.entry.id in ours]), now)
-        _note_connection(session, target, outcomes)
+        kept = [settled for settled in settlements if settled.entry.id in ours]
+        repaired = _repaired(target, kept)
+        records.note_repairs(session, {entry.record_id: names for entry, names in repaired}, now)
+        audit.append(session, [*_told(target, kept), *_told_of_repairs(target, repaired)], now)
+        _note_connection(session, target, outcomes, now)
 
     committed(transaction, keep)
     states = [settled.state for settled in settlements]
@@ -278,7 +281,7 @@ def _put_back(
     ]
     outbox.settle(session, token, unsent, now)
     _settle_owners(session, unsent, now)
-    _note_connection(session, target, [outcome])
+    _note_connection(session, target, [outcome], now)
 
 
 def _told(target: Target, settlements: Sequence[Settlement]) -> list[AuditEntry]:
@@ -308,11 +311,39 @@ def _told(target: Target, settlements: Sequence[Settlement]) -> list[AuditEntry]
     ]
 
 
-def _note_connection(session: Session, target: Target, outcomes: Sequence[Outcome]) -> None:
+def _repaired(target: Target, settlements: Sequence[Settlement]) -> list[tuple[Claimed, list[str]]]:
+    """Repairs that put something back, with the fields (law 2)."""
+    return [
+        (settled.entry, [name for name, crm_name in own.items() if crm_name in settled.sent])
+        for settled in settlements
+        if settled.entry.why == REPAIR and settled.sent and settled.state is OutboxState.DELIVERED
+        for own in [target.own_names(settled.entry.object)]
+    ]
+
+
+def _told_of_repairs(target: Target, repaired: Sequence[tuple[Claimed, list[str]]]) -> list[AuditEntry]:
+    return [
+        AuditEntry(
+            actor="push",
+            kind="own_fields_overwritten",
+            subject=f"record:{entry.record_id}",
+            payload={
+                "connection": target.connection.name,
+                "entry": entry.id,
+                "fields": names,
+                "why": "somebody else wrote there; put back what we had written",
+            },
+        )
+        for entry, names in repaired
+    ]
+
+
+def _note_connection(session: Session, target: Target, outcomes: Sequence[Outcome], now: datetime) -> None:
     """What concerns the whole connection: wait as the CRM asked, or stop until somebody signs in again."""
     waits = [outcome.retry_at for outcome in outcomes if outcome.family is Family.RATE_LIMITED and outcome.retry_at]
     if waits:
         connections.wait(session, target.connection.id, max(waits))
     refused = next((outcome for outcome in outcomes if outcome.family is Family.AUTH), None)
-    if refused:
-        connections.set_state(session, target.connection.id, ConnectionState.NEEDS_SIGN_IN, refused.message)
+    if refused and connections.needs_sign_in(session, target.connection.id, refused.message):
+        told = connection_state(target.connection, ConnectionState.NEEDS_SIGN_IN, actor="push", reason=refused.message)
+        audit.append(session, [told], now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from crm_sync.domain.audit import AuditEntry
+from crm_sync.domain.audit import connection_state
 from crm_sync.domain.connections import Connection, ConnectionState
 from crm_sync.errors import ConfigError
 from crm_sync.store import audit, connections, feeds, outbox
@@ -29,11 +29,5 @@ def steer(
         if state is ConnectionState.ACTIVE:
             released = outbox.release_held(session, connection.id, now)
             feeds.hurry(session, connection.id, now)
-        entry = AuditEntry(
-            actor=actor,
-            kind="connection_state",
-            subject=f"connection:{connection.id}",
-            payload={"connection": connection.name, "before": connection.state, "after": state, "reason": reason},
-        )
-        audit.append(session, [entry], now)
+        audit.append(session, [connection_state(connection, state, actor=actor, reason=reason)], now)
     return released

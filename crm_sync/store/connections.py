@@ -129,6 +129,21 @@ def set_state(session: Session, connection: ConnectionId, state: ConnectionState
     )
 
 
+def needs_sign_in(session: Session, connection: ConnectionId, reason: str) -> bool:
+    """The CRM doesn't let us in. False where the connection doesn't pull anyway: a pause by an admin stays one."""
+    return bool(
+        run(
+            session,
+            """
+            UPDATE connection SET state = 'needs_sign_in', state_reason = :reason, wait_until = NULL
+            WHERE id = :id AND state IN ('observing', 'active')
+            """,
+            id=connection,
+            reason=reason,
+        )
+    )
+
+
 def wait(session: Session, connection: ConnectionId, until: datetime) -> None:
     """Nothing is asked of this CRM before `until`, by any worker."""
     run(

@@ -25,7 +25,7 @@ def records_of(session: Session, people: Sequence[int]) -> Sequence[Any]:
              JOIN connection ON connection.id = record.connection_id
              LEFT JOIN record_version ON record_version.id = record.version_id
              LEFT JOIN LATERAL (
-                SELECT desired FROM outbox WHERE outbox.record_id = record.id AND kind = 'fields'
+                SELECT desired FROM outbox WHERE outbox.record_id = record.id AND kind = 'fields' AND why <> 'repair'
                    AND state IN ('waiting', 'held', 'in_flight') ORDER BY number DESC, id DESC LIMIT 1
              ) AS pending ON true
         WHERE link.person_id = ANY(CAST(:people AS bigint[])) AND link.to_at IS NULL

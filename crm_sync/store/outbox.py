@@ -148,7 +148,9 @@ def claim(
         )
         SELECT taken.id, taken.record_id, record.object, record.crm_id, taken.kind, taken.why, taken.number,
                taken.attempts,
-               CASE WHEN taken.why = 'repair' THEN record.own_accepted ELSE taken.desired END AS desired,
+               CASE WHEN taken.why <> 'repair' THEN taken.desired ELSE (
+                   SELECT coalesce(jsonb_object_agg(name, record.own_accepted -> name), '{}')
+                   FROM jsonb_object_keys(taken.desired) AS name) END AS desired,
                record.own_accepted, record.owner_accepted, link.person_id, taken.repeated,
                coalesce(NOT chosen.active, false) AS owner_left
         FROM taken JOIN record ON record.id = taken.record_id

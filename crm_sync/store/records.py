@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,9 +29,13 @@ def known(session: Session, connection: ConnectionId, object: str, ids: Sequence
     found = rows(
         session,
         """
-        SELECT id, crm_id, stamp, content_hash, inputs_hash, life, owner, owner_accepted, own_accepted
+        SELECT id, crm_id, stamp, content_hash, inputs_hash, life, owner, owner_accepted, own_accepted,
+               (SELECT desired FROM outbox WHERE record_id = record.id AND kind = 'fields' AND state = 'in_flight')
+                   AS in_flight,
+               (SELECT desired FROM outbox WHERE record_id = record.id AND kind = 'fields' AND state = 'waiting'
+                   AND attempts > 0) AS tried
         FROM record WHERE connection_id = :connection AND object = :object AND crm_id = ANY(CAST(:ids AS text[]))
-        ORDER BY id FOR UPDATE
+        ORDER BY id FOR UPDATE OF record
         """,
         connection=connection,
         object=object,
@@ -47,6 +51,7 @@ def known(session: Session, connection: ConnectionId, object: str, ids: Sequence
             owner=row.owner,
             owner_accepted=row.owner_accepted,
             own_accepted=row.own_accepted,
+            own_under_way=[state for state in (row.in_flight, row.tried) if state],
         )
         for row in found
     }
@@ -221,27 +226,35 @@ def people_tied_to(session: Session, connection: ConnectionId, object: str, ids:
     return [row.person_id for row in found]
 
 
-def note_repairs(session: Session, repairs: dict[int, list[str]], now: datetime) -> dict[int, list[str]]:
-    """Which of these overwritten fields to repair: those repaired less than twice in the last 24 hours (law 2).
+def own_shown(session: Session, records: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Our own fields of these records as they were last seen, by record id."""
+    if not records:
+        return {}
+    found = rows(
+        session,
+        "SELECT id, own_shown FROM record WHERE id = ANY(CAST(:records AS bigint[]))",
+        records=list(records),
+    )
+    return {row.id: row.own_shown for row in found}
 
-    `repairs` maps a record id to its overwritten fields. The repairs that are granted are noted; what is left out is
-    something that keeps writing there, to be named and left alone.
+
+def may_repair(session: Session, overwritten: Mapping[int, Sequence[str]], now: datetime) -> dict[int, list[str]]:
+    """Which of these overwritten fields to put back: those put back less than twice in the last 24 hours (law 2).
+
+    `overwritten` maps a record id to its fields, and so does the answer. What it leaves out is something that keeps
+    writing there, to be named and left alone.
     """
-    pairs = [(record, name) for record, names in repairs.items() for name in names]
+    pairs = [(record, name) for record, names in overwritten.items() for name in names]
     if not pairs:
         return {}
     found = rows(
         session,
         """
-        WITH wanted AS (
-            SELECT * FROM unnest(CAST(:records AS bigint[]), CAST(:fields AS text[])) AS wanted (record_id, field)
-        )
-        INSERT INTO repair (record_id, field, at)
-        SELECT record_id, field, :now FROM wanted
+        SELECT record_id, field
+        FROM unnest(CAST(:records AS bigint[]), CAST(:fields AS text[])) AS wanted (record_id, field)
         WHERE (SELECT count(*) FROM repair
                WHERE repair.record_id = wanted.record_id AND repair.field = wanted.field
                  AND repair.at > CAST(:now AS timestamptz) - interval '24 hours') < 2
-        RETURNING record_id, field
         """,
         records=[record for record, _ in pairs],
         fields=[name for _, name in pairs],
@@ -251,3 +264,21 @@ def note_repairs(session: Session, repairs: dict[int, list[str]], now: datetime)
     for row in found:
         granted.setdefault(row.record_id, []).append(row.field)
     return granted
+
+
+def note_repairs(session: Session, repaired: Mapping[int, Sequence[str]], now: datetime) -> None:
+    """Count the fields that were really put back, by record id: a pull may have seen an older state than the guard."""
+    pairs = [(record, name) for record, names in repaired.items() for name in names]
+    if not pairs:
+        return
+    run(
+        session,
+        """
+        INSERT INTO repair (record_id, field, at)
+        SELECT record_id, field, :now
+        FROM unnest(CAST(:records AS bigint[]), CAST(:fields AS text[])) AS put_back (record_id, field)
+        """,
+        records=[record for record, _ in pairs],
+        fields=[name for _, name in pairs],
+        now=now,
+    )
