@@ -107,7 +107,7 @@ def matching_rules(policy: PolicyVersion, facts: pl.DataFrame) -> list[tuple[int
     seen = facts.with_columns(
         company_size(pl.col("employees")).alias("company_size"),
         *(pl.when(~silent).then(pl.col(name)).alias(name) for name in NOT_TERRITORY),
-    ).select(ROUTING_COLUMNS)
+    ).select(*ROUTING_COLUMNS)
     passed = seen.select(
         pl.all_horizontal(pl.lit(True), pl.col("state").is_not_null(), *_tests(rule)).alias(str(position))
         for position, rule in enumerate(policy.routing.rules)
@@ -201,7 +201,8 @@ class Seats:
 class Lead:
     """A lead to route: one CRM record. `rules` are the positions of the rules whose tests it passes.
 
-    `account_owners` are the owners of its accounts, `may_contact` says that e-mail or phone is allowed.
+    `account_owners` are the owners of its accounts, `may_contact` says that e-mail or phone is allowed,
+    `consented` that the rules saw more than territory.
     """
 
     record_id: int
@@ -209,6 +210,7 @@ class Lead:
     owner: str | None
     account_owners: frozenset[str]
     may_contact: bool
+    consented: bool
     why: Why
     rules: tuple[int, ...]
 

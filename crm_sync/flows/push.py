@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 import polars as pl
 from sqlmodel import Session
@@ -27,7 +28,8 @@ from crm_sync.store.engine import Transaction, committed
 from crm_sync.store.outbox import Settlement
 
 WITHDRAWN = "consent was withdrawn meanwhile; the change is pulled and evaluated"
-BLOCKING_CONSENTS = ("do_not_process", "do_not_profile", "should_forget")
+PROCESSING_CONSENTS = ("do_not_process", "should_forget")
+Refused = Literal["processing", "profiling"]
 
 BATCH = 1_000
 """Five collections of 200 for Salesforce in one call, ten batches of 100 for HubSpot."""
@@ -143,9 +145,7 @@ def plan(
             life = record.life.value if record else Life.DELETED.value
             settled.append(_settlement(entry, OutboxState.CLOSED, f"the record is {life}"))
             continue
-        # An owner may have been chosen by the score; once the change is evaluated, territory alone decides.
-        by_score = entry.kind is Kind.OWNER or entry.desired.get("score") is not None
-        if (entry.object, entry.crm_id) in withdrawn and by_score:
+        if _must_not_be_sent(entry, withdrawn.get((entry.object, entry.crm_id))):
             settled.append(_settlement(entry, OutboxState.CLOSED, WITHDRAWN))
             continue
         if entry.kind is Kind.OWNER:
@@ -162,14 +162,26 @@ def plan(
     return settled, writes
 
 
-def _withdrawn(target: Target, shown: Mapping[tuple[str, str], Shown]) -> set[tuple[str, str]]:
+def _must_not_be_sent(entry: Claimed, refused: Refused | None) -> bool:
+    """An owner may have been chosen by the score; once the change is evaluated, territory alone decides."""
+    if entry.kind is Kind.OWNER:
+        return refused == "processing" or (refused == "profiling" and bool(entry.desired.get("consented")))
+    return refused is not None and entry.desired.get("score") is not None
+
+
+def _withdrawn(target: Target, shown: Mapping[tuple[str, str], Shown]) -> dict[tuple[str, str], Refused]:
     """Records whose consent to be scored reads as refused just now (law 8: checked when pushing, too)."""
-    found: set[tuple[str, str]] = set()
+    found: dict[tuple[str, str], Refused] = {}
     for object in sorted({object for object, _ in shown}):
         keys = [key for key, record in shown.items() if key[0] == object and record.fields]
         frame = translate(target.mapping, object, range(len(keys)), [shown[key].fields for key in keys])
-        refused = frame.select(pl.any_horizontal(pl.col(BLOCKING_CONSENTS).fill_null(False))).to_series()
-        found |= {key for key, blocked in zip(keys, refused, strict=True) if blocked}
+        refused = frame.select(
+            processing=pl.any_horizontal(pl.col(PROCESSING_CONSENTS).fill_null(False)),
+            profiling=pl.col("do_not_profile").fill_null(False),
+        )
+        for key, (processing, profiling) in zip(keys, refused.iter_rows(), strict=True):
+            if processing or profiling:
+                found[key] = "processing" if processing else "profiling"
     return found
 
 
@@ -214,11 +226,12 @@ def _unassigned(entry: Claimed) -> tuple[Value, ...]:
 
 
 def _settle_owners(session: Session, settlements: Sequence[Settlement], now: datetime) -> None:
-    """Tell assignments what became of them; whoever lost a new owner on the way is routed again."""
+    """Tell assignments what became of them; leads whose new owner must not be written after all are routed again."""
     owners = [settled for settled in settlements if settled.entry.kind is Kind.OWNER]
     assignments.settle(session, [settled.entry.record_id for settled in owners], now)
-    again = {s.entry.person_id for s in owners if s.words == NEW_OWNER_LEFT and s.entry.person_id is not None}
-    inbox.add(session, dict.fromkeys(again, inbox.Priority.CHANGE), why="owner_left", now=now)
+    undone = (settled.entry.person_id for settled in owners if settled.words in (NEW_OWNER_LEFT, WITHDRAWN))
+    again = dict.fromkeys((person for person in undone if person is not None), inbox.Priority.CHANGE)
+    inbox.add(session, again, why="change", now=now)
 
 
 def _settlement(entry: Claimed, state: OutboxState, words: str) -> Settlement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from crm_sync.domain.routing import (
     route,
     why_routed,
 )
+from crm_sync.domain.states import CONSENT_STATES
 from crm_sync.store import audit, outbox, pools
 from crm_sync.store.engine import rows, run
 from crm_sync.store.inbox import Priority
@@ -109,14 +110,16 @@ def _routable(routing: Routing, evaluated: pl.DataFrame, records: Sequence[Any])
 def _due(session: Session, policy: PolicyVersion, records: Sequence[int], now: datetime) -> list[tuple[Any, Why]]:
     """The leads that may be routed now, and why. A request that came too late is told and forgotten."""
     found = standing(session, policy, records)
-    late = [row for row in found if row.asked and not owner_now(row).may_be_routed]
+    late = [row for row in found if row.asked and not row.waits and not owner_now(row).may_be_routed]
     if late:
         _forget_requests(session, [row.id for row in late])
         audit.append(session, [_left_alone(row) for row in late], now)
     due = []
     for row in found:
         since = policy.routing.connections[row.connection].since
-        if why := why_routed(owner_now(row), created_at=row.created_at, since=since):
+        # Before its users are read nobody can tell whether an owner counts as nobody.
+        lead = replace(owner_now(row), unassigned=row.unassigned or row.waits)
+        if why := why_routed(lead, created_at=row.created_at, since=since):
             due.append((row, why))
     return due
 
@@ -235,6 +238,7 @@ def leads_of(
         schema={"person_id": pl.Int64, "connection_kind": pl.String},
     ).join(facts, on="person_id", how="left", maintain_order="left")
     contact = asked.select(pl.any_horizontal("may_email", "may_phone").fill_null(False)).to_series()
+    consents = ~asked["state"].is_in([state.value for state in CONSENT_STATES])
     return [
         Lead(
             record_id=row.id,
@@ -242,10 +246,13 @@ def leads_of(
             owner=row.owner,
             account_owners=accounts.get(row.id, frozenset()),
             may_contact=may_contact,
+            consented=consented,
             why=why,
             rules=matched,
         )
-        for (row, why), matched, may_contact in zip(due, matching_rules(policy, asked), contact, strict=True)
+        for (row, why), matched, may_contact, consented in zip(
+            due, matching_rules(policy, asked), contact, consents, strict=True
+        )
     ]
 
 
@@ -279,6 +286,7 @@ def _keep(
                 "owner": each.owner,
                 "unassigned": " ".join(found.ids(each.lead.connection, policy.owners.unassigned)),
                 "assignment": stored[each.lead.record_id],
+                "consented": each.lead.consented,
             },
             priority=int(Priority.FRESH if each.lead.why is Why.FIRST else Priority.CHANGE),
             why=each.lead.why.value,
@@ -425,15 +433,19 @@ def _forget_requests(session: Session, records: Sequence[int]) -> None:
 
 
 def left_behind(session: Session, connection: int, owners: Sequence[str]) -> list[int]:
-    """People with an open record that we gave to one of these owners, and that is theirs still."""
+    """People with an open record that we gave to one of these owners: it is theirs still, or the CRM refused them."""
     if not owners:
         return []
     found = rows(
         session,
         """
-        SELECT DISTINCT link.person_id FROM record JOIN link ON link.record_id = record.id AND link.to_at IS NULL
+        SELECT link.person_id FROM record JOIN link ON link.record_id = record.id AND link.to_at IS NULL
         WHERE record.connection_id = :connection AND record.owner = ANY(CAST(:owners AS text[]))
           AND record.owner_accepted = record.owner AND record.life = 'open'
+        UNION
+        SELECT link.person_id FROM assignment JOIN link ON link.record_id = assignment.record_id AND link.to_at IS NULL
+        WHERE assignment.connection_id = :connection AND assignment.owner = ANY(CAST(:owners AS text[]))
+          AND assignment.state = 'refused'
         """,
         connection=connection,
         owners=list(owners),

@@ -187,8 +187,9 @@ def _open_leads(
             UNION
             SELECT limited.*, record.id FROM limited JOIN assignment USING (connection_id, owner)
                  JOIN record ON record.id = assignment.record_id
-            WHERE record.life = 'open' AND (assignment.state = 'taken' OR assignment.state = 'accepted'
-                  AND assignment.settled_at > CAST(:now AS timestamptz) - interval '1 hour')
+            WHERE record.life = 'open' AND assignment.state IN ('taken', 'accepted')
+              AND (assignment.state = 'taken'
+                   OR assignment.settled_at > CAST(:now AS timestamptz) - interval '1 hour')
         )
         SELECT connection_id, owner, count(*) AS n FROM held GROUP BY connection_id, owner
         """,

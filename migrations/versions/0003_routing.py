@@ -48,7 +48,7 @@ CREATE TABLE assignment (
     UNIQUE (record_id, number)
 );
 CREATE UNIQUE INDEX assignment_one_taken ON assignment (record_id) WHERE state = 'taken';
-CREATE INDEX assignment_owner ON assignment (connection_id, owner) WHERE state IN ('taken', 'accepted');
+CREATE INDEX assignment_owner ON assignment (connection_id, owner) WHERE state IN ('taken', 'accepted', 'refused');
 
 CREATE TABLE reroute (
     record_id bigint PRIMARY KEY REFERENCES record ON DELETE CASCADE,
