@@ -30,6 +30,10 @@ check: $(VENV)/dev.done
 	"$(BIN)/python" -m mypy
 	"$(BIN)/lint-imports" --no-cache
 
+# What the work costs, counted; some twenty minutes on two cores.
+bench: $(VENV)/run.done
+	"$(BIN)/python" -m crm_sync.bench --write docs/benchmarks.md
+
 # Needs uv; hashes for every platform and Python, no index named.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/run.in -o requirements/run.txt

@@ -4,6 +4,11 @@ Messages are nudges: none carries data, each may be lost, and each may come twic
 """
 
 import os
+import sys
+from pathlib import Path
+
+# In a checkout `celery -A` puts this folder on the path to find this file, then takes it away; its children need it.
+sys.path.append(str(Path(__file__).parent))
 
 # Workers are many processes on few cores: each computes with one thread. Read when the libraries are first imported.
 for variable in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -32,6 +37,7 @@ app.conf.update(
     worker_send_task_events=False,
     worker_cancel_long_running_tasks_on_connection_loss=True,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # a broker that is away for a night ends no worker
     broker_transport_options={"socket_keepalive": True, "retry_on_timeout": True},
     timezone="UTC",
     beat_schedule={

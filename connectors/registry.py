@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import cast
 
 from crm_sync.domain.records import CrmKind
-from crm_sync.ports import Connector, Meter, SaveCredentials
+from crm_sync.ports import Connector, HoldCredentials, Meter, SaveCredentials
 
 _MODULES: Mapping[CrmKind, str] = {
     CrmKind.SALESFORCE: "connectors.salesforce.connector",
@@ -25,6 +25,7 @@ def open_connector(
     save_credentials: SaveCredentials,
     deadline: timedelta = timedelta(seconds=60),
     now: Callable[[], datetime],
+    hold_credentials: HoldCredentials | None = None,
 ) -> Connector:
     """A connector of this kind. No call is made; ConfigError where credentials lack something.
 
@@ -40,5 +41,6 @@ def open_connector(
             save_credentials=save_credentials,
             deadline=deadline,
             now=now,
+            hold_credentials=hold_credentials,
         ),
     )

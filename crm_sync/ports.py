@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -43,6 +44,11 @@ class Meter(Protocol):
 
 SaveCredentials = Callable[[Mapping[str, str]], None]
 """Stores renewed credentials durably; called before a rotated token is used for the first time."""
+
+
+HoldCredentials = Callable[[], AbstractContextManager[Mapping[str, str]]]
+"""Keeps every other worker from renewing this connection's credentials while it is held, and yields them as they are
+stored now: whoever waited finds what the first one renewed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

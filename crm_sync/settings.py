@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from crm_sync.errors import ConfigError
 
@@ -56,6 +57,11 @@ class Settings:
         broker_url = env.get("CRM_SYNC_BROKER_URL", "")
         if broker_url and not broker_url.startswith(("redis", "valkey", "amqp", "unix")):
             problems.append("CRM_SYNC_BROKER_URL must begin with redis://, rediss://, redis+socket:// or amqp://")
+        problems += [
+            f"{name} is no URL that can be read ({reason})"
+            for name, url in (("CRM_SYNC_DATABASE_URL", database_url), ("CRM_SYNC_BROKER_URL", broker_url))
+            if (reason := _unreadable(url))
+        ]
         if bool(database_url) != bool(broker_url):
             problems.append(
                 "CRM_SYNC_DATABASE_URL and CRM_SYNC_BROKER_URL go together: set both, or neither for the embedded ones"
@@ -84,6 +90,19 @@ class Settings:
             poll_every=timedelta(seconds=poll),
             clock_offset=timedelta(seconds=int(offset)),
         )
+
+
+def _unreadable(url: str) -> str:
+    """Why `url` can't be taken apart, empty where it can. The words hold nothing of its password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "the host is malformed"
+    try:
+        _ = parts.port
+    except ValueError:
+        return "the port is no number up to 65535; a password needs its / ? # @ and : percent-encoded"
+    return ""
 
 
 def key_file(env: Mapping[str, str] | None = None) -> Path | None:

@@ -14,13 +14,13 @@ from sqlmodel import Session
 
 from connectors import registry
 from crm_sync.domain.changes import Role, Walk
-from crm_sync.domain.connections import PUSHING, Connection, ConnectionId
+from crm_sync.domain.connections import PUSHING, Connection, ConnectionId, ConnectionState
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion, parse_policy
 from crm_sync.domain.records import CrmKind
-from crm_sync.errors import ConfigError
-from crm_sync.flows.connect import Means
+from crm_sync.errors import AuthError, ConfigError
+from crm_sync.flows.connect import Means, wrong_org
 from crm_sync.flows.pull import Source, is_wanted
 from crm_sync.flows.push import Target
 from crm_sync.ports import Connector, Meter, SaveCredentials, Scorer
@@ -35,6 +35,16 @@ CLAIM_MARGIN = timedelta(seconds=60)
 """How much longer a lease or claim lasts than the calls that are made under it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connector with the address and the mark of the credentials that it was opened with."""
+
+    connector: Connector
+    base_url: str
+    mark: str
+    confirmed: bool = False
+
+
 @dataclass
 class Installation:
     """One process's view of an installation: an engine, and clients that are made when first used.
@@ -46,7 +56,7 @@ class Installation:
     draw: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
-        self._connectors: dict[ConnectionId, tuple[Connection, Connector]] = {}
+        self._connectors: dict[ConnectionId, Opened] = {}
         self._parsed: dict[str, MappingVersion | PolicyVersion] = {}
 
     def now(self) -> datetime:
@@ -81,22 +91,49 @@ class Installation:
         return timedelta(minutes=3)
 
     def connector(self, connection: Connection) -> Connector:
-        """The connector of a connection, made once in this process and again when its address changed."""
+        """The connector of a connection, made once in this process, and again when address or credentials changed."""
         known = self._connectors.get(connection.id)
-        if known and known[0].base_url == connection.base_url:
-            return known[1]
+        if known and known.base_url == connection.base_url and known.mark == connection.credentials_mark:
+            return known.connector
         with self.transaction() as session:
             credentials = connections.credentials(session, connection.id, self.keys)
-        made = self.open_connector(connection, credentials)
-        self._connectors[connection.id] = (connection, made)
-        return made
+        made = Opened(self.open_connector(connection, credentials), connection.base_url, connection.credentials_mark)
+        self._connectors[connection.id] = made
+        return made.connector
+
+    def confirmed_connector(self, connection: Connection) -> Connector:
+        """The connector that the legs work with: it was seen, once for each opening, to lead to the confirmed org.
+
+        Raises AuthError where it doesn't, or isn't let in: the connection is stopped, nothing is read or written.
+        """
+        connector = self.connector(connection)
+        if not self._connectors[connection.id].confirmed:
+            self._confirm(connection, connector)
+            self._connectors[connection.id] = replace(self._connectors[connection.id], confirmed=True)
+        return connector
+
+    def _confirm(self, connection: Connection, connector: Connector) -> None:
+        try:
+            identity = connector.identity()
+        except AuthError as error:
+            with self.transaction() as session:
+                connections.set_state(session, connection.id, ConnectionState.NEEDS_SIGN_IN, str(error))
+            raise
+        if connection.org_id and identity.org_id != connection.org_id:
+            wrong_org.stop(self.transaction, connection, identity, actor="worker", now=self.now())
+            raise AuthError(
+                f"{connection.name} leads to {identity.name} ({identity.org_id}) now, not to {connection.org_name}; "
+                f"if that is meant, run `crm-sync connect {connection.kind} --name {connection.name} --confirm-org`"
+            )
 
     def open_connector(self, connection: Connection, credentials: Mapping[str, str]) -> Connector:
         """A connector with these credentials, metered on this connection's budget."""
 
         def save(renewed: Mapping[str, str]) -> None:
             with self.transaction() as session:
-                connections.save_credentials(session, connection.id, renewed, self.keys)
+                mark = connections.save_credentials(session, connection.id, renewed, self.keys)
+            if opened := self._connectors.get(connection.id):
+                self._connectors[connection.id] = replace(opened, mark=mark)
 
         return registry.open_connector(
             connection.kind,
@@ -106,6 +143,9 @@ class Installation:
             save_credentials=save,
             deadline=self.settings.call_deadline,
             now=_machine_time,
+            hold_credentials=lambda: connections.held_credentials(
+                self.engine, self.transaction, connection.id, self.keys
+            ),
         )
 
     def means(self, kind: CrmKind, base_url: str, credentials: Mapping[str, str]) -> Means:
@@ -130,8 +170,8 @@ class Installation:
 
     def forget_connectors(self) -> None:
         """Close every connector, so that the next use signs in again with what is stored now."""
-        for _, connector in self._connectors.values():
-            connector.close()
+        for opened in self._connectors.values():
+            opened.connector.close()
         self._connectors.clear()
 
     def mappings(self, session: Session) -> dict[ConnectionId, MappingVersion]:
@@ -174,7 +214,7 @@ class Installation:
             mapping = self.mappings(session).get(found.id)
         if mapping is None:
             return None
-        connector = self.connector(found)
+        connector = self.confirmed_connector(found)
         wanted = next((known for known in connector.feeds() if known.name == feed), None)
         if wanted is None or not is_wanted(wanted, mapping):
             return None
@@ -192,7 +232,7 @@ class Installation:
             return None
         return Target(
             connection=found,
-            connector=self.connector(found),
+            connector=self.confirmed_connector(found),
             mapping=mapping,
             most_attempts=self.settings.push_max_attempts,
         )

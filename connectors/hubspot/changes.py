@@ -12,7 +12,7 @@ Source: HubSpot CRM search guide; ways of airbyte and estuary, which met the 10,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,7 +41,7 @@ REST_OF_A_SECOND = timedelta(milliseconds=999)  # the CRM tells its clock in who
 SEARCH_PAGE = 200
 LIST_PAGE = 100
 OWNER_PAGE = 100
-PAGES_FOR_TIES = 5  # of 200 rows: one call reads the associations of 1,000
+PAGES = 5  # are handed over together: one call reads the associations of 1,000, and a commit has its price too
 LONGEST_LIST_URL = 5_000  # characters of property names; above some 8,000 HubSpot's edge answers 414
 BEFORE_HUBSPOT = datetime(2005, 1, 1, tzinfo=UTC)  # a filter on the epoch itself has answered 500
 ARCHIVED_AGAIN = timedelta(minutes=10)
@@ -157,21 +157,19 @@ class Follower:
         What changes on the way is met by the searches that follow, from the moment the first page was asked for.
         Source: HubSpot CRM objects guide.
         """
-        tied_to = TIES.get(feed.object, ())
-        told, answer = self._session.ask(
-            self._session.objects.get_page,
-            feed.object,
-            limit=LIST_PAGE,
-            properties=list(names),
-            archived=False,
-            **({"after": str(cursor["after"])} if cursor.get("after") else {}),
-            **({"associations": list(tied_to)} if tied_to else {}),
-            check=rows_of,
-        )
-        began = moment(cursor.get("began")) or answer.began or self._session.now()
-        rows, after = rows_of(told), _after(told)
+        began: datetime | None = moment(cursor.get("began"))
+        after: str | None = cursor.get("after")
+        rows: list[dict[str, Any]] = []
+        for _ in self._pages():
+            told, answer = self._list(feed.object, names, after)
+            began = began or answer.began or self._session.now()
+            rows += rows_of(told)
+            after = _after(told)
+            if not after:
+                break
+        assert began is not None, "at least one page is read"
         records = self._records(feed.object, rows, fields)
-        if tied_to:
+        if feed.object in TIES:
             records = with_ties(records, listed_ties(self._session, feed.object, rows))
         if after:
             return ChangeBatch(
@@ -186,16 +184,36 @@ class Follower:
             complete_until=began,
         )
 
+    def _list(self, object: str, names: Sequence[str], after: str | None) -> tuple[dict[str, Any], Answer]:
+        tied_to = TIES.get(object, ())
+        return self._session.ask(
+            self._session.objects.get_page,
+            object,
+            limit=LIST_PAGE,
+            properties=list(names),
+            archived=False,
+            **({"after": after} if after else {}),
+            **({"associations": list(tied_to)} if tied_to else {}),
+            check=rows_of,
+        )
+
+    def _pages(self) -> Iterator[int]:
+        """Room for so many pages, as long as half of a call's deadline is left for what follows them."""
+        enough_at = time.monotonic() + self._session.deadline.total_seconds() / 2
+        for page in range(PAGES):
+            if page and time.monotonic() > enough_at:
+                return
+            yield page
+
     def _search(
         self, feed: Feed, window: Window, fields: Sequence[str], names: Sequence[str], overlap: timedelta
     ) -> ChangeBatch:
-        """One page of changes; where ties are read by further calls, up to five, so that those are used well."""
-        pages = PAGES_FOR_TIES if feed.object in TIES else 1
-        enough_at = time.monotonic() + self._session.deadline.total_seconds() / 2
+        """The next pages of changes, up to five."""
         page = Page()
-        while page.more and pages > 0 and (not page.rows or time.monotonic() < enough_at):
+        for _ in self._pages():
             window = self._search_page(feed.object, window, names, page)
-            pages -= 1
+            if not page.more:
+                break
         records = self._records(feed.object, page.rows, fields)
         if feed.object in TIES:
             records = with_ties(records, read_ties(self._session, feed.object, [row["id"] for row in page.rows]))

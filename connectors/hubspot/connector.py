@@ -9,14 +9,14 @@ from connectors.hubspot.changes import FEEDS, Follower, sweep_from
 from connectors.hubspot.fields import Catalogues, install, own_names, remove
 from connectors.hubspot.permissions import UNTOLD, permissions
 from connectors.hubspot.reads import read
-from connectors.hubspot.session import HoldCredentials, Session
+from connectors.hubspot.session import Session
 from connectors.hubspot.writes import write
 from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
 from crm_sync.domain.fields import Catalogue, OwnField
 from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch
 from crm_sync.domain.writes import Outcome, Write
 from crm_sync.errors import TransientError
-from crm_sync.ports import Check, Connector, Meter, SaveCredentials
+from crm_sync.ports import Check, Connector, HoldCredentials, Meter, SaveCredentials
 
 TEST_ACCOUNTS = frozenset({"SANDBOX", "DEVELOPER_TEST", "APP_DEVELOPER"})
 

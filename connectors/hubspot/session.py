@@ -6,7 +6,7 @@ The paths of the API's versions stand in the generated client and, for what it d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from ipaddress import ip_address
@@ -21,13 +21,10 @@ from hubspot import HubSpot
 from connectors.hubspot.errors import Refusal, error_of
 from connectors.hubspot.transport import Answer, Transport
 from crm_sync.errors import AuthError, ConfigError, CrmSyncError, TransientError
-from crm_sync.ports import Meter, SaveCredentials
+from crm_sync.ports import HoldCredentials, Meter, SaveCredentials
 
 RENEW_EARLY = timedelta(minutes=5)
 TRIES = 3
-
-HoldCredentials = Callable[[], AbstractContextManager[Mapping[str, str]]]
-"""Keeps other workers from renewing while it is held, and yields the credentials as they are stored now."""
 
 
 class Session:

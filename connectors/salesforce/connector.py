@@ -14,7 +14,7 @@ from crm_sync.domain.changes import ChangeBatch, Cursor, Feed, Walk
 from crm_sync.domain.fields import Catalogue, OwnField
 from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch
 from crm_sync.domain.writes import Outcome, Write
-from crm_sync.ports import Check, Connector, Meter, SaveCredentials
+from crm_sync.ports import Check, Connector, HoldCredentials, Meter, SaveCredentials
 
 
 def open_connector(
@@ -25,6 +25,7 @@ def open_connector(
     save_credentials: SaveCredentials,
     deadline: timedelta = timedelta(seconds=60),
     now: Callable[[], datetime],
+    hold_credentials: HoldCredentials | None = None,
 ) -> SalesforceConnector:
     """A connector to the org at `base_url` (its My Domain address). No call is made.
 
@@ -32,6 +33,7 @@ def open_connector(
     client_credentials (consumer_key, consumer_secret), jwt (consumer_key, username, private_key),
     password (username, password; security_token; consumer_key and consumer_secret for OAuth instead of SOAP),
     session (session_id; instance_url). Optional: login_domain, ca_file, allow_http ("yes").
+    `hold_credentials` lets one of several workers sign in again and gives the others what that one stored.
     Raises ConfigError that names what is missing.
     """
     return SalesforceConnector(
@@ -42,6 +44,7 @@ def open_connector(
             save_credentials=save_credentials,
             deadline=deadline,
             now=now,
+            hold_credentials=hold_credentials,
         )
     )
 

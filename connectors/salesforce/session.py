@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,13 +17,17 @@ from connectors.salesforce.errors import garbage, is_expired, translate
 from connectors.salesforce.sign_in import API_VERSION, Method, Token, login_domain, method_of, sign_in
 from connectors.salesforce.transport import Listener, Passage, open_session, origin
 from crm_sync.errors import TransientError
-from crm_sync.ports import Meter, SaveCredentials
+from crm_sync.ports import HoldCredentials, Meter, SaveCredentials
 
 T = TypeVar("T")
 
 READ_TRIES = 3
 _NOT_BY_WAITING = frozenset({"QUERY_TIMEOUT", "timeout", "unreachable"})
 """Transient, but not within the seconds of one call."""
+
+
+TOKEN = ("session_id", "instance_url", "signed_in_to")
+"""What a sign-in adds to the credentials."""
 
 
 class Session:
@@ -42,8 +47,10 @@ class Session:
         save_credentials: SaveCredentials,
         deadline: timedelta,
         now: Callable[[], datetime],
+        hold_credentials: HoldCredentials | None = None,
     ) -> None:
         self._credentials = dict(credentials)
+        self._hold = hold_credentials or (lambda: nullcontext(self._credentials))
         self._method = method_of(credentials)
         self._allow_http = credentials.get("allow_http") == "yes"
         address = credentials.get("instance_url", "") if self._method is Method.SESSION else ""
@@ -118,6 +125,16 @@ class Session:
         return self._client_for(Token(session_id=session_id, host=urlsplit(at).netloc), at)
 
     def _renewed(self) -> Salesforce:
+        """A client with a new token. Of several workers one signs in, and the others take what that one stored."""
+        with self._hold() as stored:
+            if stored.get("session_id") != self._credentials.get("session_id"):
+                self._credentials |= {name: stored.get(name, "") for name in TOKEN}
+                if remembered := self._remembered():
+                    self._client = remembered
+                    return remembered
+            return self._sign_in()
+
+    def _sign_in(self) -> Salesforce:
         self._route_sign_in()
         try:
             token = sign_in(self._http, self._credentials, base_url=self._base_url)

@@ -17,7 +17,7 @@ from crm_sync.store import audit
 app = typer.Typer(help="The audit log: who or what changed which record, and why.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync audit verify")
 def verify(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Walk the whole chain again and say whether anything was changed, taken out or cut off."""
     with opened() as installation, installation.transaction() as session:
@@ -45,7 +45,7 @@ def verify(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
         raise ConfigError("the audit log is damaged; compare it with a backup before you go on")
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync audit export --after 12000 > audit.jsonl")
 def export(after: Annotated[int, typer.Option(help="Only entries after this number.")] = 0) -> None:
     """Print the entries as JSON lines, oldest first."""
     with opened() as installation, installation.transaction() as session:

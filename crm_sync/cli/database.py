@@ -14,7 +14,7 @@ from crm_sync.store import schema
 app = typer.Typer(help="Bring the database's schema to the head that this version needs.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(epilog="Example: CRM_SYNC_DATABASE_URL=postgresql://owner@db/crm_sync crm-sync database upgrade")
 def upgrade() -> None:
     """Bring the database to the head. Run it as the database's owner, once before each new version."""
     with ExitStack() as stack:

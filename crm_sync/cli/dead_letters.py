@@ -42,7 +42,7 @@ def _fields(letter: Any) -> dict[str, Any]:
     }
 
 
-@app.command("list")
+@app.command("list", epilog="Example: crm-sync dead-letters list --connection salesforce")
 def list_(connection: Connection = "", cause: Cause = "", json: Json = False) -> None:
     """List dead letters, the newest first, grouped by cause."""
     with opened() as installation:
@@ -63,7 +63,7 @@ def list_(connection: Connection = "", cause: Cause = "", json: Json = False) ->
     say("\nReplay one cause once it is mended: crm-sync dead-letters replay --cause CODE")
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync dead-letters show 412")
 def show(letter: Annotated[int, typer.Argument(help="The letter's number.")], json: Json = False) -> None:
     """Show one dead letter with what it wanted to write."""
     with opened() as installation:
@@ -79,7 +79,7 @@ def show(letter: Annotated[int, typer.Argument(help="The letter's number.")], js
         say(f"{name:>10}: {value}")
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync dead-letters replay --cause FIELD_CUSTOM_VALIDATION_EXCEPTION")
 def replay(
     letters: Annotated[list[int] | None, typer.Argument(help="Numbers of letters; none with --cause or --all.")] = None,
     connection: Connection = "",

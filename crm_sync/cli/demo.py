@@ -57,9 +57,11 @@ class Stage:
 
 
 def demo(
-    people: Annotated[int, typer.Option(help="How many people live in the two sandbox CRMs.")] = 5_600,
-    activities: Annotated[int, typer.Option(help="How many calls, mails, meetings and the like they have.")] = 42_000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same people.")] = 1,
+    people: Annotated[int, typer.Option(min=1, help="How many people live in the two sandbox CRMs.")] = 5_600,
+    activities: Annotated[
+        int, typer.Option(min=0, help="How many calls, mails, meetings and the like they have.")
+    ] = 42_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same people.")] = 1,
 ) -> None:
     """Show the whole job on two sandbox CRMs: connect, pull, evaluate, push; then a rep's changes score themselves."""
     began = time.monotonic()

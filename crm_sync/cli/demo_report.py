@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich.markup import escape
 from rich.panel import Panel
 
 from crm_sync.cli.output import say, table
@@ -59,7 +60,7 @@ class Example:
             lines = [
                 f"[bold]{float(shown['score'] or 0):.0f}[/]  bucket {bucket} ({WORDS[bucket]})   "
                 f"fit {float(shown['fit'] or 0):.0f}   engagement {float(shown['engagement'] or 0):.0f}",
-                str(shown.get("reasons") or ""),
+                escape(str(shown.get("reasons") or "")),
                 f"[dim]{shown['model_version']}, scored at {shown['scored_at']}[/]",
             ]
         title = f"{self.situation}: {connection.kind} {self.object} {self.crm_id}"

@@ -29,7 +29,7 @@ Objects = Annotated[list[str] | None, typer.Option("--object", help="Which objec
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync fields install --connection salesforce --object Lead")
 def install(connection: Name = "", object: Objects = None, json: Json = False) -> None:
     """Create our fields where they are missing. Repeating changes nothing."""
     with opened() as installation:
@@ -39,7 +39,7 @@ def install(connection: Name = "", object: Objects = None, json: Json = False) -
         told.leave()
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync fields check --connection all")
 def check(connection: Name = "", object: Objects = None, json: Json = False) -> None:
     """Look whether our fields are there and can be written. Nothing is changed."""
     with opened() as installation:
@@ -49,7 +49,7 @@ def check(connection: Name = "", object: Objects = None, json: Json = False) -> 
         told.leave()
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync fields remove --connection salesforce")
 def remove(
     connection: Name = "",
     object: Objects = None,

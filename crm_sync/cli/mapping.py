@@ -23,7 +23,7 @@ Connection = Annotated[str, typer.Option("--connection", help="The connection it
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync mapping check mapping.yaml --connection salesforce")
 def check(file: File, connection: Connection, json: Json = False) -> None:
     """Look what stands between a mapping and the live CRM. Nothing is written."""
     mapping = parse_mapping(documents.read_text(file, what="mapping"))
@@ -35,7 +35,7 @@ def check(file: File, connection: Connection, json: Json = False) -> None:
         documents.tell_checked("mapping", publishing.reach(installation.transaction, found.id), as_json=json)
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync mapping publish mapping.yaml --connection salesforce --reason 'budget added'")
 def publish(
     file: File,
     connection: Connection,
@@ -63,7 +63,7 @@ def publish(
         documents.tell_published("mapping", published, reach, as_json=json)
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync mapping show --connection salesforce")
 def show(connection: Connection, json: Json = False) -> None:
     """Print the mapping in force for a connection."""
     with opened() as installation, installation.transaction() as session:
@@ -80,7 +80,7 @@ def show(connection: Connection, json: Json = False) -> None:
         typer.echo(version.content.rstrip())
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync mapping example salesforce > mapping.yaml")
 def example(crm: Annotated[CrmKind, typer.Argument(help="Which CRM.", show_default=False)]) -> None:
     """Print a mapping to start from."""
     typer.echo(example_mapping(crm).rstrip())

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 WIDTH = None if sys.stdout.isatty() else 120
 """Of a terminal what it has; elsewhere enough for a table."""
@@ -18,12 +19,12 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def note(text: str) -> None:
     """A word about what is going on, beside the output."""
-    errors.print(text, style="dim")
+    errors.print(text, style="dim", markup=False)
 
 
 def say(text: str) -> None:
-    """A line of output, never cut and never wrapped: a script may read it."""
-    console.print(text, soft_wrap=True)
+    """A line of output, never cut and never wrapped: a script may read it. Brackets in a lead's words are no markup."""
+    console.print(text, soft_wrap=True, markup=False)
 
 
 def emit_json(value: Any) -> None:
@@ -38,5 +39,5 @@ def table(title: str, columns: list[str], lines: list[list[Any]]) -> None:
         numeric = bool(lines) and all(isinstance(line[position], int | float) for line in lines)
         made.add_column(column, justify="right" if numeric else "left")
     for line in lines:
-        made.add_row(*[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in line])
+        made.add_row(*[Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in line])
     console.print(made)

@@ -23,7 +23,7 @@ File = Annotated[str, typer.Argument(help="A YAML file, or - for standard input.
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync policy check policy.yaml")
 def check(file: File, json: Json = False) -> None:
     """Look whether a policy makes sense, and whom it would touch. Nothing is written."""
     policy = parse_policy(documents.read_text(file, what="policy"))
@@ -32,7 +32,7 @@ def check(file: File, json: Json = False) -> None:
         documents.tell_checked("policy", publishing.reach(installation.transaction), as_json=json)
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync policy publish policy.yaml --reason 'Swiss leads may be scored'")
 def publish(
     file: File,
     author: Annotated[str, typer.Option(help="Who publishes, for the audit log (default: who is logged in).")] = "",
@@ -57,7 +57,7 @@ def publish(
         documents.tell_published("policy", published, reach, as_json=json)
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync policy show > policy.yaml")
 def show(json: Json = False) -> None:
     """Print the policy in force."""
     with opened() as installation, installation.transaction() as session:
@@ -72,7 +72,7 @@ def show(json: Json = False) -> None:
         typer.echo(version.content.rstrip())
 
 
-@app.command()
+@app.command(epilog="Example: crm-sync policy example > policy.yaml")
 def example() -> None:
     """Print a policy to start from."""
     typer.echo(example_policy().rstrip())

@@ -14,6 +14,7 @@ from crm_sync.cli.opened import held
 from crm_sync.cli.output import errors, note, say
 from crm_sync.cli.stack import Stack
 from crm_sync.errors import ConfigError
+from crm_sync.flows import diagnose
 from crm_sync.settings import Settings
 from crm_sync.store import schema
 from crm_sync.store.engine import make_engine
@@ -21,7 +22,7 @@ from crm_sync.store.engine import make_engine
 
 def up(
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Run the sandbox CRMs beside it.")] = False,
-    people: Annotated[int, typer.Option(help="How many people live in the sandbox.")] = 5_000,
+    people: Annotated[int, typer.Option(min=1, help="How many people live in the sandbox.")] = 5_000,
 ) -> None:
     """Run servers, workers and beat until Ctrl-C.
 
@@ -36,6 +37,9 @@ def up(
         engine = make_engine(settings.database_url)
         schema.check(engine)
         engine.dispose()
+        broker = diagnose.broker(settings.broker_url)
+        if not broker.passed:
+            raise ConfigError(f"the broker {broker.found}; start it, or correct CRM_SYNC_BROKER_URL")
         processes = stack.enter_context(Stack(settings, _line))
         if sandbox:
             ready = sandboxed.start(processes, settings.home / "run", people=people, activities=people * 8)

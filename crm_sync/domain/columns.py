@@ -43,6 +43,16 @@ CONSENT_COLUMNS: dict[str, Shape] = {
 }
 """What people allowed or refused. `profiling_consent` is an explicit answer: true allows, false refuses."""
 
+SCORE_CONSENT_COLUMNS = (
+    "do_not_profile",
+    "do_not_process",
+    "should_forget",
+    "legal_basis",
+    "profiling_consent",
+    "profiling_consent_until",
+)
+"""Those of them that decide whether a person may be scored."""
+
 ACCOUNT_COLUMNS: dict[str, Shape] = {
     "company": Shape.TEXT,
     "website": Shape.TEXT,

@@ -32,6 +32,7 @@ class Connection:
     """One Salesforce org or HubSpot portal that a customer has joined to us.
 
     `org_id` is empty until it was confirmed once. `wait_until` is set while the CRM asked us to wait.
+    `credentials_mark` changes whenever the stored credentials do.
     """
 
     id: ConnectionId
@@ -45,6 +46,7 @@ class Connection:
     state: ConnectionState
     state_reason: str
     wait_until: datetime | None
+    credentials_mark: str = ""
 
     @property
     def realm(self) -> str:

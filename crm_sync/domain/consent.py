@@ -7,6 +7,7 @@ web signals are dropped.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from enum import StrEnum
 
 import polars as pl
@@ -31,6 +32,15 @@ class Answer(StrEnum):
     ALLOWED = "allowed"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+
+
+def no_longer(now: datetime) -> pl.Expr:
+    """Whether a translated record refuses a score by itself, whatever the policy says; never null."""
+    return pl.any_horizontal(
+        pl.col("do_not_profile", "do_not_process", "should_forget").fill_null(False),
+        ~pl.col("profiling_consent").fill_null(True),
+        (pl.col("profiling_consent_until") <= now).fill_null(False),
+    )
 
 
 def with_consent(people: pl.DataFrame, policy: ConsentPolicy) -> pl.DataFrame:

@@ -41,15 +41,14 @@ def prepare(batch: RecordBatch, *, own_names: Mapping[str, str], owner_field: st
     `own_names` tells how this CRM spells our fields (neutral name to API name). The owner is an input that we may
     also have written, so it is compared apart from the other inputs.
     """
-    neutral = {api: name for name, api in own_names.items()}
     fields: list[str] = []
     inputs: list[bytes] = []
     contents: list[bytes] = []
     own: list[dict[str, Value]] = []
     owners: list[str | None] = []
-    skip = VOLATILE | neutral.keys()
+    skip = VOLATILE.union(own_names.values())
     for position, values in enumerate(batch.fields):
-        ours = {neutral[name]: value for name, value in values.items() if name in neutral}
+        ours = {name: values[api] for name, api in own_names.items() if api in values}
         owner = values.get(owner_field)
         theirs = {name: value for name, value in values.items() if name not in skip}
         ties = [(tie.object, tie.id) for tie in batch.ties[position]] if batch.ties else []
@@ -65,11 +64,7 @@ def prepare(batch: RecordBatch, *, own_names: Mapping[str, str], owner_field: st
 
 
 def _digest(*parts: bytes) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part)
-        digest.update(b"\x00")
-    return digest.digest()
+    return hashlib.blake2b(b"\x00".join(parts), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

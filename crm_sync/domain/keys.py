@@ -41,7 +41,7 @@ class Keys:
 
     def pseudonym(self, kind: str, value: str) -> bytes:
         """A keyed digest that recognises `value` again and doesn't tell it."""
-        return hmac.new(self._pseudonyms, f"{kind}:{value}".encode(), hashlib.sha256).digest()
+        return hmac.digest(self._pseudonyms, f"{kind}:{value}".encode(), "sha256")
 
     def audit_root(self, previous: bytes, block: bytes) -> bytes:
         """The root of an audit block on top of the block before it (law 18)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import idna
 
@@ -21,16 +22,25 @@ def normal_email(address: str | None) -> str | None:
     local, at, domain = address.strip().lower().rpartition("@")
     if not at or not local or any(c.isspace() or c in '",;<>()[]' for c in local) or local.count("@"):
         return None
+    ascii_domain = _ascii_domain(domain)
+    if ascii_domain is None or len(local) > 64:
+        return None
+    return f"{local}@{ascii_domain}"
+
+
+@lru_cache(maxsize=10_000)
+def _ascii_domain(domain: str) -> str | None:
+    """The domain as the net spells it; None where there can't be one. Kept, because colleagues share theirs."""
     try:
-        ascii_domain = idna.encode(domain, uts46=True).decode() if not domain.isascii() else domain
+        found = idna.encode(domain, uts46=True).decode() if not domain.isascii() else domain
     except idna.IDNAError:
         return None
-    labels = ascii_domain.split(".")
-    if len(labels) < 2 or len(ascii_domain) > 253 or len(local) > 64:
+    labels = found.split(".")
+    if len(labels) < 2 or len(found) > 253:
         return None
     if not all(label and len(label) < 64 and label.replace("-", "a").isalnum() for label in labels):
         return None
-    return f"{local}@{ascii_domain}"
+    return found
 
 
 def matchable_email(address: str | None) -> str | None:

@@ -27,6 +27,9 @@ from crm_sync.store.engine import Transaction, committed
 
 BATCH = 200
 
+LARGE_BATCH = 1_000
+"""For those whom nobody waits for (law 6): a batch has fixed costs, and no more memory than a page of changes."""
+
 UNDECIDED = timedelta(minutes=5)
 """When a lead is looked at again that nobody could get: the CRM's users are not read yet, or the fallback is gone."""
 
@@ -62,14 +65,16 @@ class Read:
     last: Mapping[int, Any]
 
 
-def evaluate(transaction: Transaction, rules: Rules, now: datetime, *, span: timedelta, most: int = BATCH) -> Evaluated:
-    """Evaluate up to `most` people who wait, the most urgent first.
+def evaluate(
+    transaction: Transaction, rules: Rules, now: datetime, *, span: timedelta, most: int = BATCH, large: int = 0
+) -> Evaluated:
+    """Evaluate up to `most` people who wait, the most urgent first; up to `large` where nobody urgent waits.
 
     Repeating is harmless: an evaluation that says the same as the last one is not kept again, and a state that the CRM
     holds or is about to get is not put into the outbox again. Two at once are harmless: each claims its own people.
     """
     with transaction() as session:
-        claim = inbox.claim(session, now, most=most, span=span)
+        claim = inbox.claim(session, now, most=most, span=span, large=large)
         if not claim:
             return Evaluated()
         mappings, policy = rules.mappings(session), rules.policy(session)

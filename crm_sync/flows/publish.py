@@ -12,7 +12,7 @@ from crm_sync.domain.audit import AuditEntry
 from crm_sync.domain.budgets import calls_to_push, time_for
 from crm_sync.domain.connections import Connection, ConnectionId, refuse_other_org
 from crm_sync.domain.fields import OWN_FIELDS, Catalogue
-from crm_sync.domain.mappings import MappingVersion
+from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion
 from crm_sync.errors import AuthError, ConfigError, GoneError
 from crm_sync.ports import Connector
@@ -99,6 +99,9 @@ def publish_mapping(
 ) -> Published:
     """Put a mapping in force, let everybody with a record there be evaluated, and hurry the feeds: one commit.
 
+    What we hold is translated anew; an object of which a field is named for the first time is walked again from its
+    beginning, so that old records get their value.
+
     Repeating is harmless: the very same mapping changes nothing. The caller has seen that it has no problems.
     """
     with transaction() as session:
@@ -108,8 +111,17 @@ def publish_mapping(
             return Published(changed=False)
         touched = inbox.add_everybody(session, why="mapping", now=now, connection=connection.id)
         feeds.hurry(session, connection.id, now)
+        feeds.walk_again(session, connection.id, newly_named(mapping, before), now)
         _tell(session, "mapping_published", f"connection:{connection.id}", before, version, touched, by, now)
     return Published(changed=True, people=touched)
+
+
+def newly_named(mapping: MappingVersion, before: Version | None) -> list[str]:
+    """Objects of which `mapping` names a field that the mapping before didn't."""
+    if before is None:
+        return []
+    held = parse_mapping(before.content)
+    return [object for object in mapping.roles if set(mapping.fields_of(object)) - set(held.fields_of(object))]
 
 
 def publish_policy(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
-import polars as pl
 from sqlmodel import Session
 
 from crm_sync.domain.audit import AuditEntry, connection_state
 from crm_sync.domain.connections import Connection, ConnectionState
+from crm_sync.domain.consent import no_longer
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.mappings import MappingVersion, translate
 from crm_sync.domain.outbox import REPAIR, Claimed, Kind, OutboxState
@@ -27,9 +26,8 @@ from crm_sync.store import assignments, audit, connections, feeds, inbox, outbox
 from crm_sync.store.engine import Transaction, committed
 from crm_sync.store.outbox import Settlement
 
-WITHDRAWN = "consent was withdrawn meanwhile; the change is pulled and evaluated"
-PROCESSING_CONSENTS = ("do_not_process", "should_forget")
-Refused = Literal["processing", "profiling"]
+WITHDRAWN = "what the person allows changed meanwhile; the change is pulled and evaluated"
+WORE_OUT = "each worker that took it ended before it could tell what became of it"
 
 BATCH = 1_000
 """Five collections of 200 for Salesforce in one call, ten batches of 100 for HubSpot."""
@@ -86,12 +84,37 @@ def push(
         return Pushed()
 
     try:
-        shown = guard(target, entries)
+        return _push(transaction, target, token, entries, now, draw=draw, most=most)
+    except Exception:
+        # A bug of ours must not keep these from everybody until the claim lapses.
+        with transaction() as session:
+            outbox.let_lapse(session, token, now)
+        raise
+
+
+def _push(
+    transaction: Transaction,
+    target: Target,
+    token: uuid.UUID,
+    entries: Sequence[Claimed],
+    now: datetime,
+    *,
+    draw: random.Random,
+    most: int,
+) -> Pushed:
+    fit = [entry for entry in entries if entry.attempts <= target.most_attempts]
+    worn = [entry for entry in entries if entry.attempts > target.most_attempts]
+    settlements = [_settlement(entry, OutboxState.DEAD, WORE_OUT) for entry in worn]
+    consents = _consents(transaction, target, fit)
+    try:
+        shown = guard(target, fit)
+        withdrawn = withdrawn_now(target, consents, shown, now)
     except CrmSyncError as error:
         with transaction() as session:
-            _put_back(session, target, token, entries, error, now, draw)
+            _put_back(session, target, token, fit, error, now, draw)
         return Pushed()
-    settlements, writes = plan(target, entries, shown)
+    planned, writes = plan(target, fit, shown, withdrawn)
+    settlements += planned
     outcomes = target.connector.write([write for _, write in writes]) if writes else []
     for (entry, write), outcome in zip(writes, outcomes, strict=True):
         settlements.append(_settle(target, entry, write, outcome, now, draw))
@@ -114,7 +137,7 @@ def push(
         unchanged=sum(not s.sent and s.state is OutboxState.DELIVERED for s in settlements),
         refused=states.count(OutboxState.DEAD) + states.count(OutboxState.HELD) + states.count(OutboxState.WAITING),
         closed=states.count(OutboxState.CLOSED),
-        more=len(entries) == most,
+        more=len(entries) == most or any(entry.repeated for entry in entries),
     )
 
 
@@ -122,7 +145,7 @@ def guard(target: Target, entries: Sequence[Claimed]) -> dict[tuple[str, str], S
     """Read what is about to be pushed again: our fields, owner, consent and what became of the record (law 13)."""
     shown: dict[tuple[str, str], Shown] = {}
     own = target.connector.own_field_names(OWN_FIELDS)
-    for object in sorted({entry.object for entry in entries}):
+    for object in sorted({entry.object for entry in entries} & set(target.mapping.people)):
         ids = sorted({entry.crm_id for entry in entries if entry.object == object})
         read: RecordBatch = target.connector.read(object, ids, target.mapping.guard_fields_of(object, own))
         for position, crm_id in enumerate(read.ids):
@@ -133,25 +156,34 @@ def guard(target: Target, entries: Sequence[Claimed]) -> dict[tuple[str, str], S
 
 
 def plan(
-    target: Target, entries: Sequence[Claimed], shown: Mapping[tuple[str, str], Shown]
+    target: Target,
+    entries: Sequence[Claimed],
+    shown: Mapping[tuple[str, str], Shown],
+    withdrawn: Set[int] = frozenset(),
 ) -> tuple[list[Settlement], list[tuple[Claimed, Write]]]:
-    """Sort entries into those that are settled without a call and those that need a write."""
+    """Sort entries into those that are settled without a call and those that need a write.
+
+    The records in `withdrawn` get no score.
+    """
     settled: list[Settlement] = []
     writes: list[tuple[Claimed, Write]] = []
-    withdrawn = _withdrawn(target, shown)
+    names = {object: target.own_names(object) for object in {entry.object for entry in entries}}
     for entry in entries:
+        if entry.object not in target.mapping.people:
+            settled.append(_settlement(entry, OutboxState.CLOSED, f"the mapping doesn't name {entry.object} any more"))
+            continue
         record = shown.get((entry.object, entry.crm_id))
         if record is None or record.life is not Life.OPEN:
             life = record.life.value if record else Life.DELETED.value
             settled.append(_settlement(entry, OutboxState.CLOSED, f"the record is {life}"))
             continue
-        if _must_not_be_sent(entry, withdrawn.get((entry.object, entry.crm_id))):
+        if entry.record_id in withdrawn and _needs_consent(entry):
             settled.append(_settlement(entry, OutboxState.CLOSED, WITHDRAWN))
             continue
         if entry.kind is Kind.OWNER:
             _plan_owner(target, entry, record, settled, writes)
             continue
-        differing = _difference(target.own_names(entry.object), entry.desired, record.fields)
+        differing = _difference(names[entry.object], entry.desired, record.fields)
         if differing:
             key = str(entry.id)
             write = Write(key=key, object=entry.object, record_id=entry.crm_id, fields=differing)
@@ -162,27 +194,48 @@ def plan(
     return settled, writes
 
 
-def _must_not_be_sent(entry: Claimed, refused: Refused | None) -> bool:
-    """An owner may have been chosen by the score; once the change is evaluated, territory alone decides."""
-    if entry.kind is Kind.OWNER:
-        return refused == "processing" or (refused == "profiling" and bool(entry.desired.get("consented")))
-    return refused is not None and entry.desired.get("score") is not None
+def _needs_consent(entry: Claimed) -> bool:
+    """Whether an entry holds what only a person who allows scoring may have: a score, or an owner chosen by it."""
+    return entry.desired.get("score") is not None or bool(entry.desired.get("consented"))
 
 
-def _withdrawn(target: Target, shown: Mapping[tuple[str, str], Shown]) -> dict[tuple[str, str], Refused]:
-    """Records whose consent to be scored reads as refused just now (law 8: checked when pushing, too)."""
-    found: dict[tuple[str, str], Refused] = {}
-    for object in sorted({object for object, _ in shown}):
-        keys = [key for key, record in shown.items() if key[0] == object and record.fields]
-        frame = translate(target.mapping, object, range(len(keys)), [shown[key].fields for key in keys])
-        refused = frame.select(
-            processing=pl.any_horizontal(pl.col(PROCESSING_CONSENTS).fill_null(False)),
-            profiling=pl.col("do_not_profile").fill_null(False),
-        )
-        for key, (processing, profiling) in zip(keys, refused.iter_rows(), strict=True):
-            if processing or profiling:
-                found[key] = "processing" if processing else "profiling"
-    return found
+def _consents(transaction: Transaction, target: Target, entries: Sequence[Claimed]) -> list[records.Held]:
+    """What the people who are about to get a score, or an owner by it, had said about it when they were pulled."""
+    scored = [entry for entry in entries if _needs_consent(entry)]
+    objects = {entry.object for entry in scored} & set(target.mapping.people) | set(target.mapping.consents)
+    names = [name for object in sorted(objects) for name in target.mapping.score_consents_of(object)]
+    if not scored or not names:
+        return []
+    with transaction() as session:
+        return records.consents(session, [entry.record_id for entry in scored], names)
+
+
+def withdrawn_now(
+    target: Target, pulled: Sequence[records.Held], shown: Mapping[tuple[str, str], Shown], now: datetime
+) -> set[int]:
+    """Records whose consent to be scored reads as refused now, or not as it was when it was pulled (law 8).
+
+    Consent records are read again here, as the guard has read the records themselves.
+    """
+    seen = {key: record.fields for key, record in shown.items()}
+    for object in sorted({held.object for held in pulled} & set(target.mapping.consents)):
+        ids = sorted({held.crm_id for held in pulled if held.object == object})
+        read = target.connector.read(object, ids, target.mapping.score_consents_of(object))
+        seen |= {(object, crm_id): fields for crm_id, fields in zip(read.ids, read.fields, strict=True)}
+    withdrawn: set[int] = set()
+    for object in sorted({held.object for held in pulled}):
+        told = [
+            (held, fields) for held in pulled if held.object == object and (fields := seen.get((object, held.crm_id)))
+        ]
+        frame = translate(target.mapping, object, range(len(told)), [fields for _, fields in told])
+        refused = frame.select(no_longer(now)).to_series().to_list()
+        withdrawn |= {held.record_id for (held, _), no in zip(told, refused, strict=True) if no}
+        withdrawn |= {
+            held.record_id
+            for held, fields in told
+            if any(name in fields and not same_value(fields[name], was) for name, was in held.fields.items())
+        }
+    return withdrawn
 
 
 def _difference(names: Mapping[str, str], desired: Mapping[str, Value], shown: Mapping[str, Value]) -> dict[str, Value]:

@@ -26,12 +26,17 @@ def replay(transaction: Transaction, letters: Sequence[Any], *, actor: str, now:
     """Make a new outbox entry from each dead letter (rows of `outbox.dead`), all in one commit.
 
     What is sent is the newest evaluation's state, not the old payload; the dead letter itself never changes, the new
-    entry names it. Repeating is harmless: a letter that was replayed is no longer among the dead.
+    entry names it. Repeating is harmless: a letter that was replayed is no longer among the dead. Of several letters
+    of one record only the last is replayed.
     """
+    last = {(letter.record_id, letter.kind): letter for letter in sorted(letters, key=lambda letter: int(letter.id))}
     with transaction() as session:
-        records = [letter.record_id for letter in letters]
-        newest = evaluations.newest_for_records(session, records)
-        again = [letter for letter in letters if _standing(letter, newest[letter.record_id]) <= letter.number]
+        newest = evaluations.newest_for_records(session, [letter.record_id for letter in letters])
+        again = [
+            letter
+            for letter in last.values()
+            if newest[letter.record_id].standing.get(letter.kind, -1) <= letter.number
+        ]
         outbox.put(
             session,
             [
@@ -64,11 +69,6 @@ def replay(transaction: Transaction, letters: Sequence[Any], *, actor: str, now:
             now,
         )
     return Replayed(replayed=len(again), overtaken=len(letters) - len(again))
-
-
-def _standing(letter: Any, newest: Any) -> int:
-    """The number that the CRM holds or is about to get; an owner and the fields don't overtake each other."""
-    return int((newest.standing or {}).get(letter.kind, -1))
 
 
 def _values(letter: Any, newest: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ Host = Annotated[str, typer.Option(help="Address to listen on. Whoever reaches i
 app = typer.Typer(no_args_is_help=True, help="A Salesforce org and a HubSpot portal on this machine, to try things on.")
 
 
-@app.command("serve")
+@app.command("serve", epilog="Example: crm-sync sandbox serve --people 1000 --activities 8000")
 def serve_command(
     *,
     salesforce_port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = PORTS["salesforce"],
@@ -65,7 +65,7 @@ def serve_command(
         _give_up(str(error))
 
 
-@app.command("load")
+@app.command("load", epilog="Example: crm-sync sandbox load leads.csv --as leads.yaml --crm hubspot")
 def load_command(
     file: Annotated[Path, typer.Argument(help="A CSV file, plain or gzip-compressed.")],
     *,

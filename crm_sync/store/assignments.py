@@ -341,7 +341,7 @@ def _store(
         rules=[each.rule for each in given],
         pools=[ids.get(each.pool) for each in given],
         members=[each.member for each in given],
-        days=[days[each.lead.connection] for each in given],
+        days=[days[each.lead.connection].isoformat() for each in given],
         before=[each.lead.owner for each in given],
         owners=[each.owner for each in given],
         skipped=[text([{"who": skip.who, "why": skip.why} for skip in each.skipped]) for each in given],

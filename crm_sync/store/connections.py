@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Engine, text
 from sqlmodel import Session
 
 from crm_sync.domain.connections import Connection, ConnectionId, ConnectionState
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.records import CrmKind, OrgIdentity
 from crm_sync.errors import ConfigError
-from crm_sync.store.engine import rows, run
+from crm_sync.store.engine import Transaction, rows, run
+
+RENEWING = 77_003
+"""The space of advisory locks in which a connection's id means that its credentials are being renewed."""
 
 EVERYTHING = """
-    SELECT id, name, kind, base_url, org_id, org_name, is_test, time_zone, state, state_reason, wait_until
+    SELECT id, name, kind, base_url, org_id, org_name, is_test, time_zone, state, state_reason, wait_until,
+           md5(sealed_credentials) AS credentials_mark
     FROM connection ORDER BY name
 """
 
@@ -33,6 +39,7 @@ def _domain(row: Any) -> Connection:
         state=ConnectionState(row.state),
         state_reason=row.state_reason,
         wait_until=row.wait_until,
+        credentials_mark=row.credentials_mark,
     )
 
 
@@ -84,13 +91,15 @@ def credentials(session: Session, connection: ConnectionId, keys: Keys) -> dict[
     return keys.open(row.sealed_credentials)
 
 
-def save_credentials(session: Session, connection: ConnectionId, renewed: Mapping[str, str], keys: Keys) -> None:
-    run(
+def save_credentials(session: Session, connection: ConnectionId, renewed: Mapping[str, str], keys: Keys) -> str:
+    """Keep renewed credentials; returns the mark that they are known by."""
+    [row] = rows(
         session,
-        "UPDATE connection SET sealed_credentials = :sealed WHERE id = :id",
+        "UPDATE connection SET sealed_credentials = :sealed WHERE id = :id RETURNING md5(sealed_credentials) AS mark",
         id=connection,
         sealed=keys.seal(renewed),
     )
+    return str(row.mark)
 
 
 def confirm_identity(session: Session, connection: ConnectionId, identity: OrgIdentity) -> bool:
@@ -152,3 +161,21 @@ def wait(session: Session, connection: ConnectionId, until: datetime) -> None:
         id=connection,
         until=until,
     )
+
+
+@contextmanager
+def held_credentials(
+    engine: Engine, transaction: Transaction, connection: ConnectionId, keys: Keys
+) -> Iterator[dict[str, str]]:
+    """Keep other workers from renewing these credentials, and yield them as they are stored now.
+
+    The lock is a session's, not a transaction's: none is open while the CRM is asked for a new token.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock:
+        lock.execute(text("SELECT pg_advisory_lock(:space, :id)"), {"space": RENEWING, "id": connection})
+        try:
+            with transaction() as session:
+                stored = credentials(session, connection, keys)
+            yield stored
+        finally:
+            lock.execute(text("SELECT pg_advisory_unlock(:space, :id)"), {"space": RENEWING, "id": connection})

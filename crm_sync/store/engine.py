@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import orjson
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, InsufficientPrivilege, InvalidParameterValue, SerializationFailure
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from crm_sync.errors import ConfigError
+from crm_sync.store import arrays
 
 Transaction = Callable[[], AbstractContextManager[Session]]
 """Opens a transaction as a context: `with transaction() as session`."""
@@ -39,19 +40,36 @@ def make_engine(url: str, *, application_role: bool = True) -> Engine:
         pool_size=4,
         max_overflow=4,
         pool_pre_ping=False,
+        hide_parameters=True,  # an error is logged with its statement, and leads' values are in no log (law 19)
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={"application_name": "crm-sync"},
     )
+
+    @event.listens_for(engine, "connect")
+    def dump_lists(connection: Any, _: Any) -> None:
+        arrays.register(connection.adapters)
+
     if application_role:
 
         @event.listens_for(engine, "connect")
         def take_role(connection: Any, _: Any) -> None:
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET ROLE {APPLICATION_ROLE}")
+            try:
+                connection.execute(f"SET ROLE {APPLICATION_ROLE}")
+            except (InsufficientPrivilege, InvalidParameterValue) as error:
+                raise ConfigError(_role_refused(connection.info.user, error)) from error
             connection.commit()
 
     return engine
+
+
+def _role_refused(user: str, error: Exception) -> str:
+    if isinstance(error, InsufficientPrivilege):
+        return (
+            f"the role {user} may not work as {APPLICATION_ROLE}; let an admin run: "
+            f'GRANT {APPLICATION_ROLE} TO "{user}";'
+        )
+    return f"the role {APPLICATION_ROLE} doesn't exist yet; run `crm-sync database upgrade` as the database's owner"
 
 
 def transactions(engine: Engine) -> Transaction:

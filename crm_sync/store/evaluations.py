@@ -224,10 +224,9 @@ def newest_for_records(session: Session, records: Sequence[int]) -> dict[int, An
         session,
         """
         SELECT record.id AS record_id, last.id AS evaluation_id, last.number, last.desired,
-               (SELECT jsonb_object_agg(kind, number) FROM (
+               coalesce((SELECT jsonb_object_agg(kind, number) FROM (
                     SELECT kind, max(number) AS number FROM outbox WHERE outbox.record_id = record.id
-                       AND state IN ('delivered', 'waiting', 'in_flight') GROUP BY kind
-               ) AS by_kind) AS standing
+                      AND state IN ('delivered', 'waiting', 'in_flight') GROUP BY kind) AS each), '{}') AS standing
         FROM unnest(CAST(:records AS bigint[])) AS record (id)
              LEFT JOIN link ON link.record_id = record.id AND link.to_at IS NULL
              LEFT JOIN LATERAL (

@@ -148,14 +148,33 @@ def release(session: Session, held: Lease, *, due: datetime, problem: str) -> No
     )
 
 
-def postpone(session: Session, connection: int, name: str, now: datetime) -> None:
-    """Look at a feed that nothing uses only now and then: a mapping may come to use it, and then hurries it."""
+def postpone(session: Session, connection: int, name: str, due: datetime, *, problem: str = "") -> None:
+    """Look at a feed again at `due` that can't be read now, or that nothing uses: nobody waits for its first walk."""
     run(
         session,
-        "UPDATE feed SET next_due = :later, walking_first = false WHERE connection_id = :connection AND name = :name",
+        """
+        UPDATE feed SET next_due = :due, last_problem = :problem,
+               walking_first = walking_first AND CAST(:problem AS text) <> ''
+        WHERE connection_id = :connection AND name = :name
+        """,
         connection=connection,
         name=name,
-        later=now + timedelta(minutes=10),
+        due=due,
+        problem=problem,
+    )
+
+
+def walk_again(session: Session, connection: ConnectionId, names: Sequence[str], now: datetime) -> int:
+    """Let these feeds begin anew, now. Who reads one of them meanwhile loses its lease and its page."""
+    return run(
+        session,
+        """
+        UPDATE feed SET cursor = NULL, lease_token = NULL, lease_until = NULL, next_due = :now
+        WHERE connection_id = :connection AND name = ANY(CAST(:names AS text[]))
+        """,
+        connection=connection,
+        names=list(names),
+        now=now,
     )
 
 

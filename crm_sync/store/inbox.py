@@ -99,11 +99,12 @@ def add_everybody(session: Session, *, why: str, now: datetime, connection: int 
     )
 
 
-def claim(session: Session, now: datetime, *, most: int, span: timedelta) -> Claim:
+def claim(session: Session, now: datetime, *, most: int, span: timedelta, large: int = 0) -> Claim:
     """Take up to `most` people, the most urgent first, and draw a new evaluation number for each.
 
-    A claim that its worker didn't finish lapses after `span`, and somebody else takes it. People of a first pull wait
-    until every feed has been walked once: a score over half a history would be wrong, and soon written again.
+    Where nobody urgent waits, up to `large` are taken if that is more. A claim that its worker didn't finish lapses
+    after `span`, and somebody else takes it. People of a first pull wait until every feed has been walked once: a score
+    over half a history would be wrong, and soon written again.
     """
     token = uuid.uuid4()
     found = rows(
@@ -116,7 +117,11 @@ def claim(session: Session, now: datetime, *, most: int, span: timedelta) -> Cla
                 SELECT FROM feed JOIN connection ON connection.id = feed.connection_id
                 WHERE feed.walking_first AND feed.last_problem = '' AND connection.wait_until IS NULL
                   AND connection.state IN ('observing', 'active')))
-            ORDER BY priority, since LIMIT :most FOR UPDATE SKIP LOCKED
+            ORDER BY priority, since
+            LIMIT CASE WHEN EXISTS (
+                SELECT FROM inbox WHERE priority < :backfill AND available_at <= :now
+                   AND (claimed_until IS NULL OR claimed_until < :now)) THEN :most ELSE :large END
+            FOR UPDATE SKIP LOCKED
         ), taken AS (
             UPDATE inbox SET token = :token, claimed_until = :until, attempts = attempts + 1
             FROM due WHERE inbox.person_id = due.person_id
@@ -130,6 +135,7 @@ def claim(session: Session, now: datetime, *, most: int, span: timedelta) -> Cla
         token=token,
         until=now + span,
         most=most,
+        large=max(most, large),
         backfill=int(Priority.BACKFILL),
     )
     return Claim(

@@ -15,6 +15,7 @@ from crm_sync.domain.connections import ConnectionId
 from crm_sync.domain.outbox import Claimed, Kind, OutboxState
 from crm_sync.domain.writes import Outcome
 from crm_sync.store.engine import rows, run
+from crm_sync.store.inbox import Priority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,9 @@ class Desired:
 def put(session: Session, entries: Sequence[Desired], now: datetime) -> None:
     """Let desired states wait. An older entry of the record that waits or is held is superseded.
 
-    Newer is the higher evaluation number (law 12): an entry that is older than one which waits is noted as superseded
-    and never sent. A repair carries the number of the evaluation that it repairs and gives way to it.
+    Newer is the higher evaluation number (law 12), whoever commits first: an entry that is older than one which waits,
+    is held, is on its way or arrived is noted as superseded and never sent. A repair carries the number of the
+    evaluation that it repairs and gives way to whatever else waits. Two at once are harmless: records are locked first.
     """
     if not entries:
         return
@@ -44,15 +46,22 @@ def put(session: Session, entries: Sequence[Desired], now: datetime) -> None:
         "records": [entry.record_id for entry in entries],
         "kinds": [entry.kind.value for entry in entries],
         "numbers": [entry.number for entry in entries],
+        "why": [entry.why for entry in entries],
     }
+    # A statement of its own: the next ones then see what others committed while this one waited for its locks.
+    run(
+        session,
+        "SELECT FROM record WHERE id = ANY(CAST(:records AS bigint[])) ORDER BY id FOR NO KEY UPDATE",
+        records=arrays["records"],
+    )
     run(
         session,
         """
         UPDATE outbox SET state = 'superseded', settled_at = :now, words = 'a newer evaluation took its place'
-        FROM unnest(CAST(:records AS bigint[]), CAST(:kinds AS text[]), CAST(:numbers AS bigint[]))
-             AS newer (record_id, kind, number)
-        WHERE outbox.record_id = newer.record_id AND outbox.kind = newer.kind AND outbox.number <= newer.number
-          AND outbox.state IN ('waiting', 'held')
+        FROM unnest(CAST(:records AS bigint[]), CAST(:kinds AS text[]), CAST(:numbers AS bigint[]),
+                    CAST(:why AS text[])) AS newer (record_id, kind, number, why)
+        WHERE outbox.record_id = newer.record_id AND outbox.kind = newer.kind AND outbox.state IN ('waiting', 'held')
+          AND outbox.number <= newer.number AND (newer.why <> 'repair' OR outbox.why = 'repair')
         """,
         now=now,
         **arrays,
@@ -65,14 +74,19 @@ def put(session: Session, entries: Sequence[Desired], now: datetime) -> None:
         SELECT entry.record_id, entry.connection_id, entry.kind, entry.evaluation_id, entry.number, entry.desired,
                entry.priority, entry.why, entry.replay_of, CASE WHEN older THEN 'superseded' ELSE 'waiting' END,
                :now, :now, CASE WHEN older THEN CAST(:now AS timestamptz) END,
-               CASE WHEN older THEN 'a newer evaluation waits already' ELSE '' END
-        FROM unnest(CAST(:records AS bigint[]), CAST(:connections AS bigint[]), CAST(:kinds AS text[]),
-                    CAST(:evaluations AS bigint[]), CAST(:numbers AS bigint[]), CAST(:desired AS jsonb[]),
-                    CAST(:priorities AS smallint[]), CAST(:why AS text[]), CAST(:replays AS bigint[]))
-             AS entry (record_id, connection_id, kind, evaluation_id, number, desired, priority, why, replay_of)
+               CASE WHEN older THEN 'something newer stands there or is on its way' ELSE '' END
+        FROM (
+                SELECT *, row_number() OVER (PARTITION BY record_id, kind ORDER BY number DESC, nth DESC) AS place
+                FROM unnest(CAST(:records AS bigint[]), CAST(:connections AS bigint[]), CAST(:kinds AS text[]),
+                            CAST(:evaluations AS bigint[]), CAST(:numbers AS bigint[]), CAST(:desired AS jsonb[]),
+                            CAST(:priorities AS smallint[]), CAST(:why AS text[]), CAST(:replays AS bigint[]))
+                     WITH ORDINALITY AS given (record_id, connection_id, kind, evaluation_id, number, desired,
+                                               priority, why, replay_of, nth)
+             ) AS entry
              CROSS JOIN LATERAL (
-                SELECT EXISTS (SELECT FROM outbox WHERE outbox.record_id = entry.record_id
-                    AND outbox.kind = entry.kind AND outbox.state = 'waiting') AS older
+                SELECT place > 1 OR EXISTS (SELECT FROM outbox WHERE outbox.record_id = entry.record_id
+                    AND outbox.kind = entry.kind AND (outbox.state IN ('waiting', 'held')
+                        OR outbox.state IN ('in_flight', 'delivered') AND outbox.number > entry.number)) AS older
              ) AS standing
         """,
         now=now,
@@ -80,7 +94,6 @@ def put(session: Session, entries: Sequence[Desired], now: datetime) -> None:
         evaluations=[entry.evaluation_id for entry in entries],
         desired=[orjson.dumps(entry.values).decode() for entry in entries],
         priorities=[entry.priority for entry in entries],
-        why=[entry.why for entry in entries],
         replays=[entry.replay_of for entry in entries],
         **arrays,
     )
@@ -121,7 +134,10 @@ def claim(
 ) -> tuple[uuid.UUID, list[Claimed]]:
     """Take due entries of one connection, the most urgent first, and count the attempt before the CRM is called.
 
-    A claim that lapsed is taken again; its outcome is unknown, and the guard reads back before anything is sent.
+    A claim that lapsed is taken again; its outcome is unknown, and the guard reads back before anything is sent. Such
+    entries come alone, and the fewer the more often they were tried: what kills its worker soon stands by itself, and
+    runs out of attempts without taking others along.
+    A score waits while a change of its person does: consent may be in it (law 8).
     Only one entry of a record and kind is ever in flight. A repair wants what the CRM last accepted by now, not by the
     time at which somebody wrote over it.
     """
@@ -129,18 +145,27 @@ def claim(
     found = rows(
         session,
         """
-        WITH lapsed AS (
+        WITH often AS (
+            SELECT min(attempts) AS tries FROM outbox
+            WHERE connection_id = :connection AND state = 'in_flight' AND claimed_until < :now
+        ), lapsed AS (
             SELECT id, true AS repeated FROM outbox
             WHERE connection_id = :connection AND state = 'in_flight' AND claimed_until < :now
-            LIMIT :most FOR UPDATE SKIP LOCKED
+              AND attempts = (SELECT tries FROM often)
+            ORDER BY id LIMIT (SELECT greatest(1, :most / power(8, least(tries, 10) - 1)::bigint) FROM often)
+            FOR UPDATE SKIP LOCKED
         ), waiting AS (
             SELECT id, false AS repeated FROM outbox AS entry
             WHERE connection_id = :connection AND state = 'waiting' AND next_try <= :now
               AND NOT EXISTS (SELECT FROM outbox AS other WHERE other.record_id = entry.record_id
                               AND other.kind = entry.kind AND other.state = 'in_flight')
+              AND NOT EXISTS (SELECT FROM lapsed)
+              AND (desired ->> 'score' IS NULL OR NOT EXISTS (
+                    SELECT FROM link JOIN inbox ON inbox.person_id = link.person_id
+                    WHERE link.record_id = entry.record_id AND link.to_at IS NULL AND inbox.priority <= :change))
             ORDER BY priority, id LIMIT :most FOR UPDATE SKIP LOCKED
         ), due AS (
-            SELECT * FROM (SELECT * FROM lapsed UNION ALL SELECT * FROM waiting) AS either LIMIT :most
+            SELECT * FROM lapsed UNION ALL SELECT * FROM waiting
         ), taken AS (
             UPDATE outbox SET state = 'in_flight', token = :token, claimed_until = :until, attempts = attempts + 1
             FROM due WHERE outbox.id = due.id
@@ -164,6 +189,7 @@ def claim(
         token=token,
         until=now + span,
         most=most,
+        change=int(Priority.CHANGE),
     )
     return token, [
         Claimed(
@@ -184,6 +210,16 @@ def claim(
         )
         for row in found
     ]
+
+
+def let_lapse(session: Session, token: uuid.UUID, now: datetime) -> None:
+    """End a claim whose worker met a bug of ours: what became of its entries is unknown, and somebody looks now."""
+    run(
+        session,
+        "UPDATE outbox SET claimed_until = CAST(:now AS timestamptz) - interval '1 second' WHERE token = :token",
+        token=token,
+        now=now,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,7 +367,10 @@ def counts(session: Session, connection: ConnectionId) -> dict[str, int]:
 
 
 def dead(session: Session, *, connection: ConnectionId | None = None, cause: str = "", most: int = 200) -> list[Any]:
-    """Dead letters, the newest first, that were not replayed yet. `cause` is a code or a field."""
+    """Dead letters, the newest first, that neither a replay nor anything newer has overtaken.
+
+    `cause` is a code or a field.
+    """
     return list(
         rows(
             session,
@@ -343,7 +382,9 @@ def dead(session: Session, *, connection: ConnectionId | None = None, cause: str
             WHERE outbox.state = 'dead'
               AND (CAST(:connection AS bigint) IS NULL OR outbox.connection_id = :connection)
               AND (:cause = '' OR outbox.code = :cause OR outbox.field = :cause)
-              AND NOT EXISTS (SELECT FROM outbox AS again WHERE again.replay_of = outbox.id)
+              AND NOT EXISTS (SELECT FROM outbox AS later WHERE later.record_id = outbox.record_id
+                              AND later.kind = outbox.kind AND later.id > outbox.id
+                              AND (later.replay_of = outbox.id OR later.state NOT IN ('superseded', 'closed')))
             ORDER BY outbox.id DESC LIMIT :most
             """,
             connection=connection,

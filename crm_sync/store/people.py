@@ -46,6 +46,7 @@ def link(session: Session, realm: str, keys_of: Mapping[int, frozenset[Key]], ke
     before = {record.record_id: record.person_id for record in records}
     people = _people_for(session, groups, now)
     _relink(session, people, before, now)
+    _number_on(session, people, before)
     _store_people(session, realm, people, records)
     moved = {record for record, person in people.items() if before[record] != person}
     touched = {people[record] for record in moved}
@@ -160,6 +161,31 @@ def _relink(session: Session, people: Mapping[int, int], before: Mapping[int, in
         people=[people[record] for record in moved],
         evidence=["first record" if before[record] is None else "identity keys" for record in moved],
         now=now,
+    )
+
+
+def _number_on(session: Session, people: Mapping[int, int], before: Mapping[int, int | None]) -> None:
+    """Number the evaluations of whoever gets a record on from those of whoever had it: of two states of one record the
+    one with the higher number is newer (law 12)."""
+    moves = sorted(
+        {(person, had) for record, person in people.items() if (had := before[record]) not in (None, person)}
+    )
+    if not moves:
+        return
+    run(
+        session,
+        """
+        UPDATE person SET evaluation_number = greatest(person.evaluation_number, other.number)
+        FROM (
+            SELECT getting.id, max(had.evaluation_number) AS number
+            FROM unnest(CAST(:getting AS bigint[]), CAST(:had AS bigint[])) AS getting (id, from_id)
+                 JOIN person AS had ON had.id = getting.from_id
+            GROUP BY getting.id
+        ) AS other
+        WHERE person.id = other.id
+        """,
+        getting=[getting for getting, _ in moves],
+        had=[had for _, had in moves],
     )
 
 

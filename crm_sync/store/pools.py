@@ -232,7 +232,7 @@ def take(session: Session, routing: Routing, places: Sequence[Place], ids: Mappi
         members=[seat.member.who for _, seat, _ in moved],
         turns=[seat.turn for _, seat, _ in moved],
         given=[seat.given for _, seat, _ in moved],
-        days=[day for _, _, day in moved],
+        days=[day.isoformat() for _, _, day in moved],
         limits=[seat.member.per_day for _, seat, _ in moved],
     )
     if len(found) < len(moved):
@@ -297,6 +297,6 @@ def give_back(session: Session, returns: Sequence[Return]) -> None:
         """,
         pools=[pool for pool, _, _ in given],
         members=[member for _, member, _ in given],
-        days=[day for _, _, day in given],
+        days=[day.isoformat() for _, _, day in given],
         given=list(given.values()),
     )

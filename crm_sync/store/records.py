@@ -226,6 +226,51 @@ def people_tied_to(session: Session, connection: ConnectionId, object: str, ids:
     return [row.person_id for row in found]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Consent as it was pulled: of a record (`record_id` is its own) or of a consent record that it is tied to."""
+
+    record_id: int
+    object: str
+    crm_id: str
+    fields: dict[str, Any]
+
+
+def consents(session: Session, records: Sequence[int], names: Sequence[str]) -> list[Held]:
+    """What these records, and the consent records that they are tied to, said in the fields `names` when pulled.
+
+    A field that was not asked for then is absent.
+    """
+    found = rows(
+        session,
+        """
+        WITH mine AS MATERIALIZED (
+            SELECT id, connection_id, object, crm_id, version_id FROM record
+            WHERE id = ANY(CAST(:records AS bigint[]))
+        ), spoken AS (
+            SELECT id AS record_id, object, crm_id, version_id FROM mine
+            UNION ALL
+            SELECT mine.id, other.object, other.crm_id, other.version_id
+            FROM mine CROSS JOIN LATERAL (
+                SELECT to_object, to_id FROM tie
+                WHERE connection_id = mine.connection_id AND object = mine.object AND crm_id = mine.crm_id OFFSET 0
+            ) AS near CROSS JOIN LATERAL (
+                SELECT object, crm_id, version_id FROM record
+                WHERE connection_id = mine.connection_id AND object = near.to_object AND crm_id = near.to_id
+                  AND role = 'consent' AND life = 'open' OFFSET 0
+            ) AS other
+        )
+        SELECT spoken.record_id, object, crm_id, (
+            SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(version.fields)
+            WHERE key = ANY(CAST(:names AS text[]))) AS fields
+        FROM spoken JOIN record_version AS version ON version.id = spoken.version_id
+        """,
+        records=list(records),
+        names=list(names),
+    )
+    return [Held(record_id=row.record_id, object=row.object, crm_id=row.crm_id, fields=row.fields) for row in found]
+
+
 def own_shown(session: Session, records: Sequence[int]) -> dict[int, dict[str, Any]]:
     """Our own fields of these records as they were last seen, by record id."""
     if not records:

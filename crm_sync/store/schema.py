@@ -9,12 +9,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 import migrations
 from crm_sync.errors import ConfigError
-from crm_sync.store.engine import make_engine
+from crm_sync.store.engine import APPLICATION_ROLE, make_engine
 
 FOLDER = Path(migrations.__file__).parent
 
@@ -50,17 +50,31 @@ def upgrade(url: str) -> str:
         check_not_newer(current(engine))
         with engine.begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7700000)")
+            _check_role(connection)
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except ProgrammingError as error:
         lines = str(error.orig).strip().splitlines()
         raise ConfigError(
-            f"the database can't be upgraded ({lines[0]}); upgrade it as a role that may create tables and roles"
+            f"the database can't be upgraded ({lines[0]}); upgrade it as the role that owns the database"
         ) from error
     finally:
         engine.dispose()
     return head()
+
+
+def _check_role(connection: Connection) -> None:
+    """Raise ConfigError with the SQL for an admin where the application's role is missing and we may not make it."""
+    role = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+    may_make = "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
+    standing = connection.exec_driver_sql(role, (APPLICATION_ROLE,)).scalar()
+    if not standing and not connection.exec_driver_sql(may_make).scalar():
+        user = connection.exec_driver_sql("SELECT quote_ident(current_user)").scalar_one()
+        raise ConfigError(
+            f"the role {APPLICATION_ROLE} doesn't exist in this PostgreSQL and {user} may not create it; let an admin "
+            f"run: CREATE ROLE {APPLICATION_ROLE} NOLOGIN; GRANT {APPLICATION_ROLE} TO {user};"
+        )
 
 
 def check(engine: Engine) -> None:

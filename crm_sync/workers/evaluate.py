@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from celery import shared_task
 
-from crm_sync.workers.process import installation, nudge
+from crm_sync.workers.process import installation, nudge, told
+
+if TYPE_CHECKING:
+    from crm_sync.flows.evaluate import Evaluated
 
 
 @shared_task(name="evaluate.waiting")
 def waiting() -> None:
     """Evaluate batch by batch until nobody waits; an urgent one lets the push leg go on at once."""
-    from crm_sync.flows.evaluate import evaluate
+    from crm_sync.flows.evaluate import LARGE_BATCH, evaluate
 
     ours = installation()
-    while (evaluated := evaluate(ours.transaction, ours, ours.now(), span=ours.evaluation_span)).people:
-        if evaluated.entries and evaluated.urgent:
-            nudge("push.due")
+
+    def batch() -> Evaluated:
+        return evaluate(ours.transaction, ours, ours.now(), span=ours.evaluation_span, large=LARGE_BATCH)
+
+    with told(leg="evaluate"):
+        while (evaluated := batch()).people:
+            if evaluated.entries and evaluated.urgent:
+                nudge("push.due")
 
 
 @shared_task(name="evaluate.ageing")

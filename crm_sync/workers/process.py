@@ -6,11 +6,16 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery import current_app
+from celery.beat import SchedulingError
 from celery.signals import beat_init, worker_init, worker_process_init, worker_process_shutdown
 from kombu.exceptions import OperationalError
+
+from crm_sync.errors import CrmSyncError
 
 if TYPE_CHECKING:
     from crm_sync.wiring import Installation
@@ -30,6 +35,18 @@ def begin(**_: Any) -> None:
 def end(**_: Any) -> None:
     if held := _held.pop("installation", None):
         held.close()
+
+
+@beat_init.connect
+def say_once(**_: Any) -> None:
+    """Without a broker, beat says one line for each nudge that it can't send instead of sixty."""
+    logging.getLogger("celery.beat").addFilter(_shortened)
+
+
+def _shortened(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], SchedulingError):
+        record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
+    return True
 
 
 @worker_init.connect
@@ -53,6 +70,16 @@ def installation() -> Installation:
 
         _held["installation"] = Installation(Settings.from_env())
     return _held["installation"]
+
+
+@contextmanager
+def told(**fields: Any) -> Iterator[None]:
+    """A failure that somebody can act on is one line in the log, with what it is about; a bug keeps its traceback."""
+    try:
+        yield
+    except CrmSyncError as error:
+        about = " ".join(f"{name}={value}" for name, value in fields.items())
+        log.warning("%s family=%s code=%s: %s", about, error.family, error.code, error)
 
 
 def nudge(task: str, *args: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from crm_sync.workers.process import installation, nudge
+from crm_sync.workers.process import installation, nudge, told
 
 
 @shared_task(name="push.due")
@@ -25,6 +25,7 @@ def connection(connection: int) -> None:
     from crm_sync.flows.push import push
 
     ours = installation()
-    while target := ours.target(connection):
-        if not push(ours.transaction, target, ours.now(), span=ours.claim_span, draw=ours.draw).more:
-            return
+    with told(leg="push", connection_id=connection):
+        while target := ours.target(connection):
+            if not push(ours.transaction, target, ours.now(), span=ours.claim_span, draw=ours.draw).more:
+                return

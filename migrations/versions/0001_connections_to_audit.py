@@ -223,6 +223,7 @@ CREATE UNIQUE INDEX outbox_one_in_flight ON outbox (record_id, kind) WHERE state
 CREATE INDEX outbox_due ON outbox (connection_id, priority, next_try) WHERE state = 'waiting';
 CREATE INDEX outbox_in_flight ON outbox (connection_id, claimed_until) WHERE state = 'in_flight';
 CREATE INDEX outbox_held ON outbox (connection_id) WHERE state IN ('held', 'dead');
+CREATE INDEX outbox_record ON outbox (record_id, id);
 CREATE INDEX outbox_evaluation ON outbox (evaluation_id);
 
 CREATE TABLE delivery (
@@ -309,12 +310,15 @@ CREATE TRIGGER delivery_append_only BEFORE UPDATE OR TRUNCATE ON delivery
 """
 
 # The application works under a role that cannot rewrite the audit log, whoever owns the database. Roles belong to the
-# whole cluster, so another crm-sync database may have made it already.
+# whole cluster: another crm-sync database, or an admin, may have made it already. An owner who may not grant it leaves
+# that to the admin; workers may then sign in as somebody else, who is a member.
 ROLE = """
 DO $$ BEGIN
-    CREATE ROLE crm_sync_app NOLOGIN;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'crm_sync_app') THEN CREATE ROLE crm_sync_app NOLOGIN; END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
-GRANT crm_sync_app TO CURRENT_USER;
+DO $$ BEGIN
+    IF NOT pg_has_role(current_user, 'crm_sync_app', 'MEMBER') THEN GRANT crm_sync_app TO CURRENT_USER; END IF;
+EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;
 GRANT USAGE ON SCHEMA public TO crm_sync_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO crm_sync_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO crm_sync_app;

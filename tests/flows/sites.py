@@ -28,7 +28,7 @@ from crm_sync.flows.push import Pushed, Target, push
 from crm_sync.flows.steer import steer
 from crm_sync.ports import Connector, Scorer
 from crm_sync.sandbox.journal import FieldWrite
-from crm_sync.store import audit, connections, feeds, outbox, versions
+from crm_sync.store import audit, connections, feeds, inbox, outbox, versions
 from crm_sync.store.engine import Transaction, make_engine, rows
 from tests.connectors.world import World
 
@@ -240,6 +240,22 @@ class Site:
             return str(self.world.org.limited_id)  # type: ignore[attr-defined]
         return str(self.act("add_owner", email=f"rep{next(_numbers)}@ours.com", firstName="Rea", lastName="Reed")["id"])
 
+    def heal(self) -> None:
+        """The CRM refuses single records no longer."""
+        self.act("clear_row_faults")
+
+    def add_time_field(self, name: str) -> None:
+        if self.kind is CrmKind.SALESFORCE:
+            self.act("add_field", object=self.object, name=name, metadata={"type": "DateTime", "label": name})
+        else:
+            self.act("set_property", object=self.object, name=name, label=name, type="datetime", fieldType="date",
+                     groupName="contactinformation")  # fmt: skip
+
+    def refeed(self) -> None:
+        """Every feed is read from its beginning, as after a new field was mapped."""
+        with self.transaction() as session:
+            feeds.restart(session, self.id, self.now)
+
     def undelete(self, id: str) -> None:
         self.act("undelete" if self.kind is CrmKind.SALESFORCE else "restore", object=self.object, id=id)
 
@@ -322,6 +338,11 @@ class Site:
                 return
             self.later(seconds=1)
         raise AssertionError("the legs still find something to do after ten rounds")
+
+    def age(self) -> int:
+        """Let those wait whose score changes by time alone."""
+        with self.transaction() as session:
+            return inbox.add_ageing(session, self.now, most=10_000)
 
     def idle(self, cycles: int) -> None:
         """Poll after poll of a CRM in which nobody does anything."""

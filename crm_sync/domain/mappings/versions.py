@@ -16,6 +16,7 @@ from crm_sync.domain.columns import (
     DEAL_COLUMNS,
     MAPPED_ACCOUNT_COLUMNS,
     PERSON_COLUMNS,
+    SCORE_CONSENT_COLUMNS,
     Direction,
     Kind,
     Shape,
@@ -268,6 +269,11 @@ class MappingVersion(Part):
             for name, written in person.own_fields.items()
         }
         return {name: crm_name for name, crm_name in spelled.items() if crm_name}
+
+    def score_consents_of(self, object: str) -> list[str]:
+        """The CRM fields of `object` that decide whether its person may be scored."""
+        sources = self.sources_of(object)
+        return _unique(*(name for column in SCORE_CONSENT_COLUMNS if column in sources for name in sources[column]))
 
     def problems(self, catalogues: Mapping[str, Catalogue], own_names: Mapping[str, str] | None = None) -> list[str]:
         """What stands between this mapping and the CRM as its `catalogues` show it; empty where it may be published.

@@ -56,7 +56,11 @@ def milliseconds(at: Any) -> str:
 
 def test_given_more_than_a_page_when_polled_then_the_window_closes_and_is_walked_by_id_and_never_by_offset() -> None:
     start = NOW - timedelta(minutes=1)
-    with ScriptedPortal(answering(a_page(a_row(7), a_row(900), total=3, after="2"), a_page(a_row(1001)))) as portal:
+    full = [
+        a_page(a_row(7), a_row(900), total=7, after="2"),
+        *(a_page(a_row(n), total=7, after="2") for n in range(901, 905)),
+    ]
+    with ScriptedPortal(answering(*full, a_page(a_row(1001)))) as portal:
         connector = portal.connect()
 
         first = connector.changes_since(CONTACTS, connector.sweep_from(CONTACTS, start), ["lastname"])
@@ -70,6 +74,7 @@ def test_given_more_than_a_page_when_polled_then_the_window_closes_and_is_walked
         told = bounds(searches[1])
         end = int(told.pop(("lastmodifieddate", "LTE")))
         assert told == {("lastmodifieddate", "GTE"): milliseconds(start), ("hs_object_id", "GT"): "900"}
+        assert bounds(searches[5])["hs_object_id", "GT"] == "904"
         assert end == int(milliseconds(NOW)) + 999
         assert all("after" not in a.json and a.json["limit"] == 200 for a in searches)
         assert (first.more, first.complete_until) == (True, None)
@@ -111,7 +116,8 @@ def test_given_no_cursor_when_swept_then_the_last_hour_of_the_crm_is_read() -> N
 
 
 def test_given_no_cursor_when_pulled_then_the_list_is_read_and_the_search_goes_on_from_its_beginning() -> None:
-    with ScriptedPortal(answering(a_page(a_row(1), after="2"), a_page(a_row(2)), a_page())) as portal:
+    full = [a_page(a_row(n), after=str(n + 1)) for n in range(1, 6)]
+    with ScriptedPortal(answering(*full, a_page(a_row(6)), a_page())) as portal:
         connector = portal.connect()
 
         first = connector.changes_since(CONTACTS, None, ["lastname"])
@@ -119,7 +125,7 @@ def test_given_no_cursor_when_pulled_then_the_list_is_read_and_the_search_goes_o
         connector.changes_since(CONTACTS, second.next_cursor, ["lastname"])
 
         listed = [a for a in portal.asked if a.path == "/crm/v3/objects/contacts"]
-        assert [a.query.get("after") for a in listed] == [None, "2"]
+        assert [a.query.get("after") for a in listed] == [None, "2", "3", "4", "5", "6"]
         assert listed[0].query["limit"] == "100"
         assert first.more
         assert not second.more

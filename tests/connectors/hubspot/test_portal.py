@@ -282,7 +282,7 @@ def test_given_another_worker_renewed_and_spent_our_refresh_token_then_theirs_is
 
 
 def test_given_an_oauth_sign_in_that_ends_when_walking_and_writing_then_both_go_on(world: HubSpotWorld) -> None:
-    people = world.add_people(250)
+    people = world.add_people(1_100)
     world.install()
     world.act("set_behaviour", rotate_refresh_tokens=True)
     connector = world.open(credentials=OAUTH)

@@ -48,7 +48,7 @@ def details(call: Call) -> Answer:
     sign, hours = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
     body = {
         "portalId": portal.portal_id,
-        "accountType": "STANDARD",
+        "accountType": "DEVELOPER_TEST",
         "timeZone": portal.time_zone,
         "companyCurrency": "EUR",
         "additionalCurrencies": ["USD"],
