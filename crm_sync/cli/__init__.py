@@ -22,6 +22,7 @@ from crm_sync.cli import (
     policy,
     poll,
     refusals,
+    routing,
     sandbox,
     status,
     up,
@@ -58,6 +59,7 @@ command(SET_UP, connect.connect, "crm-sync connect salesforce --name acme --obse
 app.add_typer(fields.app, name="fields", rich_help_panel=SET_UP)
 app.add_typer(mapping.app, name="mapping", rich_help_panel=SET_UP)
 app.add_typer(policy.app, name="policy", rich_help_panel=SET_UP)
+app.add_typer(routing.app, name="routing", rich_help_panel=SET_UP)
 app.add_typer(database.app, name="database", rich_help_panel=SET_UP)
 
 command(RUN, up.up, "crm-sync up --sandbox")

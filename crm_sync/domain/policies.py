@@ -363,7 +363,7 @@ def _rule_problems(routing: Routing, rule: RoutingRule, taken: set[str]) -> list
         case ToQueue(connection=connection) if connection not in routing.connections:
             found.append(f"{place}.to.connection: {connection} is not under routing.connections.")
     reached = _taken_by(routing, rule) or set(routing.connections)
-    if reached <= taken:
+    if reached <= taken and rule is not routing.rules[-1]:
         found.append(f"{place} is never reached, because an earlier rule takes every lead.")
     return found
 

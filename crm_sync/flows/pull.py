@@ -28,6 +28,7 @@ from crm_sync.store import (
     evaluations,
     feeds,
     inbox,
+    leads,
     outbox,
     people,
     records,
@@ -127,7 +128,7 @@ def store(session: Session, source: Source, page: ChangeBatch, now: datetime, *,
         return 0
     if source.feed.role is Role.OWNER:
         left = crm_users.store(session, source.connection.id, page.records, now)
-        behind = assignments.left_behind(session, source.connection.id, left)
+        behind = leads.left_behind(session, source.connection.id, left)
         return inbox.add(session, dict.fromkeys(behind, inbox.Priority.CHANGE), why="owner_left", now=now)
     prepared = prepare(page.records, own_names=source.own_names, owner_field=source.owner_field)
     if source.feed.role in (Role.ACTIVITY, Role.HISTORY):

@@ -1,4 +1,4 @@
-"""Assignments: who got which lead by which rule, and what became of it; and requests to route a lead again."""
+"""Assignments: who got which lead by which rule, and what became of it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,20 @@ from sqlmodel import Session
 
 from crm_sync.domain.audit import AuditEntry
 from crm_sync.domain.outbox import Kind
-from crm_sync.domain.policies import PolicyVersion, Routing, ToQueue
+from crm_sync.domain.policies import PolicyVersion, Routing
 from crm_sync.domain.records import Life
 from crm_sync.domain.routing import (
     GAVE_WAY,
     ROUTABLE_STATES,
     Assignment,
-    Lead,
-    OwnerNow,
     Owners,
     Taken,
     Undecided,
     Why,
-    matching_rules,
     route,
     why_routed,
 )
-from crm_sync.domain.states import CONSENT_STATES
-from crm_sync.store import audit, outbox, pools
+from crm_sync.store import audit, leads, outbox, pools
 from crm_sync.store.engine import rows, run
 from crm_sync.store.inbox import Priority
 
@@ -81,12 +77,12 @@ def assign(
     due = [(row, why) for row, why in due if not row.waits]
     if not due:
         return Assigned(undecided=frozenset(waits))
-    places = places_of([row for row, _ in due], now)
-    accounts = account_owners(session, [row.id for row, _ in due])
-    found = pools.owners(session, places, _words(policy, accounts))
+    places = leads.places_of([row for row, _ in due], now)
+    accounts = leads.account_owners(session, [row.id for row, _ in due])
+    found = pools.owners(session, places, leads.words_of(policy, accounts))
     ids = pools.lock(session, policy.routing, places)
     seats = pools.seats(session, policy.routing, places, ids, found, now)
-    decided = route(leads_of(policy, evaluated, due, people, accounts), policy.routing, found, seats)
+    decided = route(leads.leads_of(policy, evaluated, due, people, accounts), policy.routing, found, seats)
     pools.take(session, policy.routing, places, ids, seats)
     given = [each for each in decided if isinstance(each, Assignment)]
     entries = _keep(session, policy, given, {row.id: row for row, _ in due}, people, basis, found, ids, places, now)
@@ -109,151 +105,19 @@ def _routable(routing: Routing, evaluated: pl.DataFrame, records: Sequence[Any])
 
 def _due(session: Session, policy: PolicyVersion, records: Sequence[int], now: datetime) -> list[tuple[Any, Why]]:
     """The leads that may be routed now, and why. A request that came too late is told and forgotten."""
-    found = standing(session, policy, records)
-    late = [row for row in found if row.asked and not row.waits and not owner_now(row).may_be_routed]
+    found = leads.standing(session, policy, records)
+    late = [row for row in found if row.asked and not row.waits and not leads.owner_now(row).may_be_routed]
     if late:
-        _forget_requests(session, [row.id for row in late])
+        leads.forget_requests(session, [row.id for row in late])
         audit.append(session, [_left_alone(row) for row in late], now)
     due = []
     for row in found:
         since = policy.routing.connections[row.connection].since
         # Before its users are read nobody can tell whether an owner counts as nobody.
-        lead = replace(owner_now(row), unassigned=row.unassigned or row.waits)
+        lead = replace(leads.owner_now(row), unassigned=row.unassigned or row.waits)
         if why := why_routed(lead, created_at=row.created_at, since=since):
             due.append((row, why))
     return due
-
-
-def standing(session: Session, policy: PolicyVersion, records: Sequence[int]) -> Sequence[Any]:
-    """Who owns these records, of connections that are routed, and what is known about that."""
-    unassigned = policy.owners.unassigned
-    return rows(
-        session,
-        """
-        SELECT record.id, record.connection_id, record.created_at, record.owner, record.owner_accepted,
-               connection.name AS connection, connection.kind, connection.time_zone,
-               coalesce(record.owner = ANY(CAST(:ids AS text[])) OR left(record.owner, 15) = ANY(CAST(:ids AS text[]))
-                        OR lower(shown.name) = ANY(CAST(:names AS text[])), false) AS unassigned,
-               record.owner IS NOT NULL AND shown.active IS NOT TRUE AND users.known AS owner_left,
-               last.state AS last, last.why AS last_why, last.owner AS last_owner,
-               last.owner IS NOT NULL AND last_shown.active IS NOT TRUE AND users.known AS last_owner_left,
-               asked.record_id IS NOT NULL AS asked, NOT users.complete AS waits
-        FROM record JOIN connection ON connection.id = record.connection_id
-             AND connection.name = ANY(CAST(:connections AS text[]))
-             LEFT JOIN crm_user AS shown ON shown.connection_id = record.connection_id AND shown.crm_id = record.owner
-             LEFT JOIN LATERAL (
-                SELECT state, why, owner FROM assignment WHERE record_id = record.id ORDER BY number DESC LIMIT 1
-             ) AS last ON true
-             LEFT JOIN crm_user AS last_shown
-                  ON last_shown.connection_id = record.connection_id AND last_shown.crm_id = last.owner
-             LEFT JOIN reroute AS asked ON asked.record_id = record.id
-             CROSS JOIN LATERAL (
-                SELECT EXISTS (SELECT FROM crm_user WHERE connection_id = record.connection_id) AS known,
-                       NOT EXISTS (SELECT FROM feed WHERE connection_id = record.connection_id
-                                   AND name = ANY(CAST(:feeds AS text[])) AND watermark IS NULL) AS complete
-             ) AS users
-        WHERE record.id = ANY(CAST(:records AS bigint[])) AND record.life = 'open'
-        ORDER BY record.id
-        """,
-        records=list(records),
-        connections=list(policy.routing.connections),
-        ids=list(unassigned),
-        names=[who.lower() for who in unassigned],
-        feeds=list(pools.OWNER_FEEDS),
-    )
-
-
-def owner_now(row: Any) -> OwnerNow:
-    """A row of `standing` as the rules see it."""
-    return OwnerNow(
-        owner=row.owner,
-        accepted=row.owner_accepted,
-        unassigned=row.unassigned,
-        owner_left=row.owner_left,
-        last=Taken(row.last) if row.last else None,
-        last_why=Why(row.last_why) if row.last_why else None,
-        last_owner_left=row.last_owner_left,
-        asked=row.asked,
-    )
-
-
-def places_of(found: Sequence[Any], now: datetime) -> list[pools.Place]:
-    """The connections of rows of `standing`, each once."""
-    unique = {row.connection_id: (row.connection, row.time_zone) for row in found}
-    return [pools.place(connection, *known, now) for connection, known in sorted(unique.items())]
-
-
-def account_owners(session: Session, records: Sequence[int]) -> dict[int, frozenset[str]]:
-    """Who owns the accounts that each record is tied to, else those of the person's other records beside it."""
-    found = rows(
-        session,
-        """
-        SELECT mine.id, record.id = mine.id AS direct, account.owner
-        FROM record AS mine
-             JOIN link ON link.record_id = mine.id AND link.to_at IS NULL
-             JOIN link AS beside ON beside.person_id = link.person_id AND beside.to_at IS NULL
-             JOIN record ON record.id = beside.record_id AND record.connection_id = mine.connection_id
-                  AND record.life = 'open'
-             JOIN tie ON tie.connection_id = record.connection_id AND tie.object = record.object
-                  AND tie.crm_id = record.crm_id
-             JOIN record AS account ON account.connection_id = tie.connection_id AND account.object = tie.to_object
-                  AND account.crm_id = tie.to_id AND account.role = 'account' AND account.life = 'open'
-        WHERE mine.id = ANY(CAST(:records AS bigint[])) AND account.owner IS NOT NULL
-        """,
-        records=list(records),
-    )
-    direct = {row.id for row in found if row.direct}
-    owners: dict[int, set[str]] = {}
-    for row in found:
-        if row.direct or row.id not in direct:
-            owners.setdefault(row.id, set()).add(row.owner)
-    return {record: frozenset(whos) for record, whos in owners.items()}
-
-
-def _words(policy: PolicyVersion, accounts: Mapping[int, frozenset[str]]) -> set[str]:
-    return set(words_of(policy)) | {who for whos in accounts.values() for who in whos}
-
-
-def words_of(policy: PolicyVersion) -> list[str]:
-    """Every user and queue that routing names."""
-    routing = policy.routing
-    return [
-        *policy.owners.unassigned,
-        *(connection.fallback for connection in routing.connections.values()),
-        *(member.who for pool in routing.pools.values() for member in pool.members),
-        *(rule.to.queue for rule in routing.rules if isinstance(rule.to, ToQueue)),
-    ]
-
-
-def leads_of(
-    policy: PolicyVersion,
-    facts: pl.DataFrame,
-    due: Sequence[tuple[Any, Why]],
-    people: Mapping[int, int],
-    accounts: Mapping[int, frozenset[str]],
-) -> list[Lead]:
-    """Rows of `standing` as leads to route, with the rules that they match; `facts` are the evaluated people."""
-    asked = pl.DataFrame(
-        {"person_id": [people[row.id] for row, _ in due], "connection_kind": [row.kind for row, _ in due]},
-        schema={"person_id": pl.Int64, "connection_kind": pl.String},
-    ).join(facts, on="person_id", how="left", maintain_order="left")
-    contact = asked.select(pl.any_horizontal("may_email", "may_phone").fill_null(False)).to_series()
-    consents = ~asked["state"].is_in([state.value for state in CONSENT_STATES])
-    return [
-        Lead(
-            record_id=row.id,
-            connection=row.connection,
-            owner=row.owner,
-            account_owners=accounts.get(row.id, frozenset()),
-            may_contact=may_contact,
-            consented=consented,
-            why=why,
-            rules=matched,
-        )
-        for (row, why), matched, may_contact, consented in zip(
-            due, matching_rules(policy, asked), contact, consents, strict=True
-        )
-    ]
 
 
 def _keep(
@@ -274,7 +138,7 @@ def _keep(
     days = {place.name: place.day for place in places}
     stands_on = {each.lead.record_id: basis[people[each.lead.record_id]] for each in given}
     stored = _store(session, policy, given, shown, stands_on, ids, days, now)
-    _forget_requests(session, list(stored))
+    leads.forget_requests(session, list(stored))
     entries = [
         outbox.Desired(
             record_id=each.lead.record_id,
@@ -402,55 +266,6 @@ def _return(row: Any) -> pools.Return:
         before=row.turns_before,
         after=row.turns_after,
     )
-
-
-def request(session: Session, records: Sequence[int], *, actor: str, reason: str, now: datetime) -> list[int]:
-    """Ask that these leads be routed again when they are evaluated next. Returns the people that they are of."""
-    if not records:
-        return []
-    run(
-        session,
-        """
-        INSERT INTO reroute (record_id, at, actor, reason)
-        SELECT id, :now, :actor, :reason FROM unnest(CAST(:records AS bigint[])) AS asked (id)
-        ON CONFLICT (record_id) DO UPDATE SET at = excluded.at, actor = excluded.actor, reason = excluded.reason
-        """,
-        records=sorted(set(records)),
-        actor=actor,
-        reason=reason,
-        now=now,
-    )
-    found = rows(
-        session,
-        "SELECT DISTINCT person_id FROM link WHERE record_id = ANY(CAST(:records AS bigint[])) AND to_at IS NULL",
-        records=list(records),
-    )
-    return [row.person_id for row in found]
-
-
-def _forget_requests(session: Session, records: Sequence[int]) -> None:
-    run(session, "DELETE FROM reroute WHERE record_id = ANY(CAST(:records AS bigint[]))", records=list(records))
-
-
-def left_behind(session: Session, connection: int, owners: Sequence[str]) -> list[int]:
-    """People with an open record that we gave to one of these owners: it is theirs still, or the CRM refused them."""
-    if not owners:
-        return []
-    found = rows(
-        session,
-        """
-        SELECT link.person_id FROM record JOIN link ON link.record_id = record.id AND link.to_at IS NULL
-        WHERE record.connection_id = :connection AND record.owner = ANY(CAST(:owners AS text[]))
-          AND record.owner_accepted = record.owner AND record.life = 'open'
-        UNION
-        SELECT link.person_id FROM assignment JOIN link ON link.record_id = assignment.record_id AND link.to_at IS NULL
-        WHERE assignment.connection_id = :connection AND assignment.owner = ANY(CAST(:owners AS text[]))
-          AND assignment.state = 'refused'
-        """,
-        connection=connection,
-        owners=list(owners),
-    )
-    return [row.person_id for row in found]
 
 
 def _told(policy: PolicyVersion, each: Assignment, id: int) -> AuditEntry:

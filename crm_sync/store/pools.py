@@ -61,6 +61,22 @@ def owners(session: Session, places: Sequence[Place], words: Iterable[str]) -> O
     return Owners(by_connection)
 
 
+def unread(session: Session, places: Sequence[Place]) -> set[str]:
+    """The connections among these whose users and queues were not read to the end yet, by name."""
+    found = rows(
+        session,
+        """
+        SELECT DISTINCT connection_id FROM feed
+        WHERE connection_id = ANY(CAST(:connections AS bigint[])) AND name = ANY(CAST(:feeds AS text[]))
+          AND watermark IS NULL
+        """,
+        connections=[place.connection_id for place in places],
+        feeds=list(OWNER_FEEDS),
+    )
+    names = {place.connection_id: place.name for place in places}
+    return {names[row.connection_id] for row in found}
+
+
 def lock(session: Session, routing: Routing, places: Sequence[Place]) -> dict[str, int]:
     """Lock every pool of these connections, in id order, until the commit. Returns their ids by name.
 
@@ -83,15 +99,24 @@ def lock(session: Session, routing: Routing, places: Sequence[Place]) -> dict[st
     missing = [each for each in wanted if (each[1], each[2]) not in standing]
     if missing:
         _add(session, missing)
-    found = rows(
+    run(
         session,
         """
-        SELECT id, connection_id, name FROM pool WHERE connection_id = ANY(CAST(:connections AS bigint[]))
-        ORDER BY id FOR UPDATE
+        SELECT FROM pool WHERE connection_id = ANY(CAST(:connections AS bigint[])) ORDER BY id FOR UPDATE
         """,
         connections=connections,
     )
-    now = {(connection, name) for connection, name, _ in wanted}
+    return known(session, routing, places)
+
+
+def known(session: Session, routing: Routing, places: Sequence[Place]) -> dict[str, int]:
+    """The ids of the pools of these connections that have rows, by name; nothing is locked."""
+    found = rows(
+        session,
+        "SELECT id, connection_id, name FROM pool WHERE connection_id = ANY(CAST(:connections AS bigint[]))",
+        connections=[place.connection_id for place in places],
+    )
+    now = {(connection, name) for connection, name, _ in _wanted(routing, places)}
     return {row.name: row.id for row in found if (row.connection_id, row.name) in now}
 
 

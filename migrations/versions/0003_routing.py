@@ -44,9 +44,9 @@ CREATE TABLE assignment (
     turns_before jsonb NOT NULL,
     turns_after jsonb NOT NULL,
     state text NOT NULL CHECK (state IN ('taken', 'accepted', 'gave_way', 'refused', 'dropped')),
-    settled_at timestamptz,
-    UNIQUE (record_id, number)
+    settled_at timestamptz
 );
+CREATE INDEX assignment_record ON assignment (record_id, id);
 CREATE UNIQUE INDEX assignment_one_taken ON assignment (record_id) WHERE state = 'taken';
 CREATE INDEX assignment_owner ON assignment (connection_id, owner) WHERE state IN ('taken', 'accepted', 'refused');
 
