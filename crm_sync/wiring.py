@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from connectors import registry
 from crm_sync.domain.changes import Role, Walk
-from crm_sync.domain.connections import PUSHING, Connection, ConnectionId, ConnectionState
+from crm_sync.domain.connections import PUSHING, Connection, ConnectionId
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion, parse_policy
@@ -123,7 +123,7 @@ class Installation:
             identity = connector.identity()
         except AuthError as error:
             with self.transaction() as session:
-                connections.set_state(session, connection.id, ConnectionState.NEEDS_SIGN_IN, str(error))
+                connections.needs_sign_in(session, connection, str(error), actor="worker", now=self.now())
             raise
         if connection.org_id and identity.org_id != connection.org_id:
             wrong_org.stop(self.transaction, connection, identity, actor="worker", now=self.now())

@@ -62,7 +62,9 @@ class Stack:
         self.stop()
 
     def start(self, name: str, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
-        """Start `python -m module arguments` as the child `name`."""
+        """Start `python -m module arguments` as the child `name`, in the place of one that has ended."""
+        if former := self._children.pop(name, None):
+            former.wait(STOPPING_SECONDS)
         child = subprocess.Popen(  # noqa: S603 (our own interpreter, our own arguments)
             [sys.executable, "-m", module, *arguments],
             env={**self._env, **(env or {})},
@@ -79,15 +81,16 @@ class Stack:
     def start_workers(self) -> None:
         """A worker for each leg, one that seals, one that trains, and beat."""
         for leg in LEGS:
-            self._worker(leg, leg, processes=self._processes if leg == "pull" else 1)
-        self._worker("keep", "keep", processes=1)
-        self._worker("training", "training", processes=1)
+            self.start_worker(leg, leg, processes=self._processes if leg == "pull" else 1)
+        self.start_worker("keep", "keep", processes=1)
+        self.start_worker("training", "training", processes=1)
         self.start(
             "beat", "celery", "--quiet", "-A", "celery_config", "beat", "--loglevel", "WARNING",
             "--schedule", str(self._run / "beat-schedule"), "--pidfile", "",
         )  # fmt: skip
 
-    def _worker(self, name: str, queue: str, *, processes: int) -> None:
+    def start_worker(self, name: str, queue: str, *, processes: int) -> None:
+        """Start a worker `name` for one queue."""
         self.start(
             name, "celery", "--quiet", "-A", "celery_config", "worker", "--queues", queue, "--hostname", f"{name}@%h",
             "--concurrency", str(processes), "--pool", "prefork", "--loglevel", "WARNING", "--without-gossip",
@@ -95,10 +98,15 @@ class Stack:
         )  # fmt: skip
 
     def _forward(self, name: str, stream: IO[bytes]) -> None:
-        for line in stream:
-            words = line.decode(errors="replace").rstrip()
-            self._last_words[name] = words or self._last_words.get(name, "")
-            self._report(name, words)
+        with stream:
+            for line in stream:
+                words = line.decode(errors="replace").rstrip()
+                self._last_words[name] = words or self._last_words.get(name, "")
+                self._report(name, words)
+
+    def pids(self) -> dict[str, int]:
+        """The process of each child, which leads a group of its own."""
+        return {name: child.pid for name, child in self._children.items()}
 
     def ended(self) -> list[tuple[str, int]]:
         """Children that ended by themselves, with their exit code."""

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from crm_sync.domain.audit import AuditEntry, connection_state
+from crm_sync.domain.audit import AuditEntry
 from crm_sync.domain.changes import ChangeBatch, Feed, Role
-from crm_sync.domain.connections import Connection, ConnectionState
+from crm_sync.domain.connections import Connection
 from crm_sync.domain.echoes import Known, Prepared, Sorted, prepare, sort
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.keys import Keys
@@ -292,11 +292,7 @@ def _note_refusal(session: Session, source: Source, lease: feeds.Lease, error: C
             connections.wait(session, source.connection.id, until)
             due = until
         case AuthError():
-            if connections.needs_sign_in(session, source.connection.id, str(error)):
-                told = connection_state(
-                    source.connection, ConnectionState.NEEDS_SIGN_IN, actor="pull", reason=str(error)
-                )
-                audit.append(session, [told], now)
+            connections.needs_sign_in(session, source.connection, str(error), actor="pull", now=now)
             due = now
         case ConfigError():
             due = now + timedelta(minutes=10)

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from crm_sync.domain.audit import AuditEntry, connection_state
-from crm_sync.domain.connections import Connection, ConnectionState
+from crm_sync.domain.audit import AuditEntry
+from crm_sync.domain.connections import Connection
 from crm_sync.domain.consent import no_longer
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.mappings import MappingVersion, translate
@@ -413,6 +413,5 @@ def _note_connection(session: Session, target: Target, outcomes: Sequence[Outcom
     if waits:
         connections.wait(session, target.connection.id, max(waits))
     refused = next((outcome for outcome in outcomes if outcome.family is Family.AUTH), None)
-    if refused and connections.needs_sign_in(session, target.connection.id, refused.message):
-        told = connection_state(target.connection, ConnectionState.NEEDS_SIGN_IN, actor="push", reason=refused.message)
-        audit.append(session, [told], now)
+    if refused:
+        connections.needs_sign_in(session, target.connection, refused.message, actor="push", now=now)

@@ -10,10 +10,12 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlmodel import Session
 
+from crm_sync.domain.audit import connection_state
 from crm_sync.domain.connections import Connection, ConnectionId, ConnectionState
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.records import CrmKind, OrgIdentity
 from crm_sync.errors import ConfigError
+from crm_sync.store import audit
 from crm_sync.store.engine import Transaction, rows, run
 
 RENEWING = 77_003
@@ -138,19 +140,23 @@ def set_state(session: Session, connection: ConnectionId, state: ConnectionState
     )
 
 
-def needs_sign_in(session: Session, connection: ConnectionId, reason: str) -> bool:
-    """The CRM doesn't let us in. False where the connection doesn't pull anyway: a pause by an admin stays one."""
-    return bool(
-        run(
-            session,
-            """
-            UPDATE connection SET state = 'needs_sign_in', state_reason = :reason, wait_until = NULL
-            WHERE id = :id AND state IN ('observing', 'active')
-            """,
-            id=connection,
-            reason=reason,
-        )
+def needs_sign_in(session: Session, connection: Connection, reason: str, *, actor: str, now: datetime) -> None:
+    """The CRM doesn't let us in: stop until somebody signs in again, with an audit entry.
+
+    Where the connection doesn't pull anyway nothing happens: a pause by an admin stays one.
+    """
+    stopped = run(
+        session,
+        """
+        UPDATE connection SET state = 'needs_sign_in', state_reason = :reason, wait_until = NULL
+        WHERE id = :id AND state IN ('observing', 'active')
+        """,
+        id=connection.id,
+        reason=reason,
     )
+    if stopped:
+        told = connection_state(connection, ConnectionState.NEEDS_SIGN_IN, actor=actor, reason=reason)
+        audit.append(session, [told], now)
 
 
 def wait(session: Session, connection: ConnectionId, until: datetime) -> None:
