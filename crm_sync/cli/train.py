@@ -145,6 +145,9 @@ def _show_measures(manifest: Manifest) -> None:
         for name, each in model.items()
     )
     say(f"\nBuckets that it proposes: A from {edges.A}, B from {edges.B}, C from {edges.C}. Converted: {said}")
-    say(f"({report.buckets}). Calibration: {report.calibration}. Seed {report.seed} of {len(report.seeds_log_loss)}.")
+    say(
+        f"({report.buckets}). Calibration: {report.calibration}. "
+        f"Best of {len(report.seeds_log_loss)} seeds: {report.seed}."
+    )
     if report.measures["model"].auc < report.measures["rules"].auc:
         say("The rules in force rank these people better than this model does: look twice before you promote it.")

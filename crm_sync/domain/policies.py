@@ -414,7 +414,14 @@ def parse_policy(text: str) -> PolicyVersion:
 
 
 def with_buckets(text: str, buckets: Buckets) -> str:
-    """A policy's YAML text with other bucket edges; every comment and every other line stays."""
-    return documents.replaced(
-        text, "buckets", ", ".join(f"{name}: {edge}" for name, edge in buckets.model_dump().items())
-    )
+    """A policy's YAML text with other bucket edges; every comment and every other line stays.
+
+    A dead band that is wider than the narrowest bucket becomes smaller: else a score would stand in the CRM that
+    belongs to another bucket than the one beside it.
+    """
+    narrowest = min(buckets.A - buckets.B, buckets.B - buckets.C, buckets.C)
+    edges = ", ".join(f"{name}: {edge}" for name, edge in buckets.model_dump().items())
+    changed = documents.replaced(text, "buckets", f"{{{edges}}}")
+    if parse_policy(text).dead_band < narrowest:
+        return changed
+    return documents.replaced(changed, "dead_band", str(max(0, narrowest - 1)))

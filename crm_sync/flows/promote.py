@@ -46,7 +46,8 @@ def promote(
     """Make `version` the champion and let everybody be evaluated, at low priority: one commit with its audit entry.
 
     With `adopt_buckets` the policy is published again with the bucket edges that the version proposes, in the same
-    commit. The files are read first: a damaged version is refused. Repeating is harmless.
+    commit (and a smaller dead band, where it is wider than a bucket). The files are read first: a damaged version is
+    refused. Repeating is harmless.
     """
     proposed = scorer.load(folder, version).manifest.proposed
     with transaction() as session:

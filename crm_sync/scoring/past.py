@@ -195,7 +195,7 @@ def as_of(past: Past, moments: pl.DataFrame) -> pl.DataFrame:
     A record that didn't exist yet isn't there. Nobody had converted at that moment (the caller asks for no other), so
     every record of a person is open. Consent is not of the past: see `dataset`.
     """
-    asked = moments.join(past.held, on="person_id", how="inner").filter(pl.col("born") <= pl.col("as_of"))
+    asked = moments.join(past.held, on="person_id", how="inner")
     found = asked.sort("as_of").join_asof(
         past.states.drop("role").sort("since"),
         left_on="as_of",
@@ -204,6 +204,7 @@ def as_of(past: Past, moments: pl.DataFrame) -> pl.DataFrame:
         strategy="backward",
         check_sortedness=False,
     )
+    # The first state of a record begins with the record.
     return found.filter(pl.col("since").is_not_null()).with_columns(
         pl.col("since").alias("modified_at"),
         pl.lit(Life.OPEN.value).alias("life"),

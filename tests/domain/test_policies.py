@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from crm_sync.domain.policies import parse_policy
+from crm_sync.domain.policies import Buckets, parse_policy, with_buckets
 from crm_sync.errors import ConfigError
 from crm_sync.examples import example_policy
 from tests.factories import POLICY, SHIPPED, a_policy
 
 SCORE = POLICY.score.model_dump()
+
+
+EDGES = Buckets(A=22, B=12, C=5, hysteresis=2)
 
 
 def with_rule(when: dict[str, Any], part: str = "fit") -> dict[str, Any]:
@@ -127,3 +130,32 @@ def test_given_a_country_code_that_looks_like_a_truth_when_parsed_then_it_stays_
     rules = parse_policy(text).score.fit.rules
 
     assert any(rule.when.get("country_code") == ("NO", "de") for rule in rules)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param("buckets: {A: 70, B: 45, C: 20, hysteresis: 3}   # ours\n", id="on-one-line"),
+        pytest.param("buckets:   # ours\n  A: 70\n  # warm\n  B: 45\n  C: 20\n\n# next\n", id="as-a-block"),
+    ],
+)
+def test_other_bucket_edges_leave_the_rest_of_a_policy_as_it_was_written(written: str) -> None:
+    _, _, after = example_policy().partition("dead_band:")
+    before, _, _ = example_policy().partition("buckets: {")
+    text = f"{before}{written}dead_band: 3{after[2:]}"
+
+    changed = with_buckets(text, EDGES)
+
+    assert parse_policy(changed).buckets == EDGES
+    assert changed.startswith(before)
+    assert changed.replace("# ours\n", "").find(f"dead_band: 3{after[2:]}".rstrip()) > 0
+    assert changed.count("# next") == written.count("# next")
+
+
+def test_a_dead_band_wider_than_a_bucket_becomes_smaller_with_it() -> None:
+    wide, narrow = Buckets(A=60, B=40, C=20), Buckets(A=9, B=6, C=4, hysteresis=1)
+
+    assert parse_policy(with_buckets(example_policy(), wide)).dead_band == 5
+    assert parse_policy(with_buckets(example_policy(), narrow)).dead_band == 1
+    unsaid = example_policy().replace("dead_band: 5\n", "")
+    assert parse_policy(with_buckets(unsaid, narrow)).dead_band == 1
