@@ -5,6 +5,7 @@ Messages are nudges: none carries data, each may be lost, and each may come twic
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 # In a checkout `celery -A` puts this folder on the path to find this file, then takes it away; its children need it.
@@ -23,8 +24,8 @@ settings = Settings.from_env()
 app = Celery("crm_sync")
 app.conf.update(
     broker_url=settings.broker_url or "redis://no-broker-is-set/0",
-    include=["crm_sync.workers.pull", "crm_sync.workers.evaluate", "crm_sync.workers.push", "crm_sync.workers.keep"],
-    task_routes={"pull.*": "pull", "evaluate.*": "evaluate", "push.*": "push", "keep.*": "keep"},
+    include=[f"crm_sync.workers.{name}" for name in ("pull", "evaluate", "push", "keep", "training")],
+    task_routes={f"{name}.*": name for name in ("pull", "evaluate", "push", "keep", "training")},
     task_default_queue="keep",
     task_ignore_result=True,
     task_store_errors_even_if_ignored=False,
@@ -45,6 +46,7 @@ app.conf.update(
         "evaluate who waits": {"task": "evaluate.waiting", "schedule": 10.0, "options": {"expires": 10}},
         "let scores age": {"task": "evaluate.ageing", "schedule": 60.0, "options": {"expires": 60}},
         "push what is due": {"task": "push.due", "schedule": 10.0, "options": {"expires": 10}},
+        "train a candidate": {"task": "training.train", "schedule": timedelta(days=14), "options": {"expires": 3600}},
         "seal the audit log": {"task": "keep.seal", "schedule": 10.0, "options": {"expires": 10}},
     },
 )

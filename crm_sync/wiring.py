@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar, cast
 
 from sqlalchemy import Engine
@@ -25,9 +27,11 @@ from crm_sync.flows.pull import Source, is_wanted
 from crm_sync.flows.push import Target
 from crm_sync.ports import Connector, Meter, SaveCredentials, Scorer
 from crm_sync.settings import Settings
-from crm_sync.store import connections, versions
+from crm_sync.store import connections, model_versions, versions
 from crm_sync.store.budgets import ConnectionMeter
 from crm_sync.store.engine import Transaction, make_engine, transactions
+
+log = logging.getLogger("crm_sync")
 
 Parsed = TypeVar("Parsed", MappingVersion, PolicyVersion)
 
@@ -58,6 +62,8 @@ class Installation:
     def __post_init__(self) -> None:
         self._connectors: dict[ConnectionId, Opened] = {}
         self._parsed: dict[str, MappingVersion | PolicyVersion] = {}
+        self._scorer: Scorer | None = None
+        self._model_problem = ""
 
     def now(self) -> datetime:
         """The time that decisions are made at. A rehearsal may set it apart from the machine's."""
@@ -237,9 +243,36 @@ class Installation:
             most_attempts=self.settings.push_max_attempts,
         )
 
+    @property
+    def models(self) -> Path:
+        """Where model versions stand. Machines that share a database share this folder too."""
+        return self.settings.home / "models"
+
     def scorer(self) -> Scorer | None:
-        """The champion model, or None while the rule score is in use."""
-        return None
+        """The champion model, or None while the rule score is in use: always on day one, and when its files fail.
+
+        It is read once in this process, and again when another one is promoted. What is wrong with it is told once.
+        """
+        with self.transaction() as session:
+            champion = model_versions.champion(session)
+        if champion is None:
+            self._scorer = None
+        elif self._scorer is None or self._scorer.version != champion:
+            self._scorer = self._load(champion)
+        return self._scorer
+
+    def _load(self, champion: str) -> Scorer | None:
+        from crm_sync.scoring import scorer  # CatBoost takes a second to import, and not every command scores
+
+        try:
+            found = scorer.load(self.models, champion)
+        except ConfigError as error:
+            if str(error) != self._model_problem:
+                log.error("%s; the rules score meanwhile", error)
+            self._model_problem = str(error)
+            return None
+        self._model_problem = ""
+        return found
 
     def close(self) -> None:
         """Let go of sockets and database connections."""

@@ -29,7 +29,7 @@ def start(processes: Stack, run: Path, *, people: int, activities: int, seed: in
     give_up = time.monotonic() + PATIENCE_SECONDS
     while not ready.exists():
         if processes.ended() or time.monotonic() > give_up:
-            raise ConfigError("the sandbox did not start; its last lines above say why")
+            raise ConfigError(f"the sandbox did not start: {processes.last_words('sandbox')}")
         time.sleep(0.1)
     return json.loads(ready.read_text())
 

@@ -34,6 +34,7 @@ class Stack:
     def __init__(self, settings: Settings, report: Report) -> None:
         self._report = report
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._last_words: dict[str, str] = {}
         self._reading, self._writing = os.pipe()
         self._env = {
             **os.environ,
@@ -76,10 +77,11 @@ class Stack:
         threading.Thread(target=self._forward, args=(name, child.stdout), daemon=True).start()
 
     def start_workers(self) -> None:
-        """A worker for each leg, one that seals, and beat."""
+        """A worker for each leg, one that seals, one that trains, and beat."""
         for leg in LEGS:
             self._worker(leg, leg, processes=self._processes if leg == "pull" else 1)
         self._worker("keep", "keep", processes=1)
+        self._worker("training", "training", processes=1)
         self.start(
             "beat", "celery", "--quiet", "-A", "celery_config", "beat", "--loglevel", "WARNING",
             "--schedule", str(self._run / "beat-schedule"), "--pidfile", "",
@@ -94,11 +96,17 @@ class Stack:
 
     def _forward(self, name: str, stream: IO[bytes]) -> None:
         for line in stream:
-            self._report(name, line.decode(errors="replace").rstrip())
+            words = line.decode(errors="replace").rstrip()
+            self._last_words[name] = words or self._last_words.get(name, "")
+            self._report(name, words)
 
     def ended(self) -> list[tuple[str, int]]:
         """Children that ended by themselves, with their exit code."""
         return [(name, child.returncode) for name, child in self._children.items() if child.poll() is not None]
+
+    def last_words(self, name: str) -> str:
+        """The last line that a child printed; it tends to say why it ended."""
+        return self._last_words.get(name, "") or "it said nothing"
 
     def stop(self) -> None:
         """Ask every child to stop, and make it after a while."""

@@ -87,6 +87,22 @@ def content_hash(document: BaseModel) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def replaced(text: str, key: str, pairs: str) -> str:
+    """YAML text whose top-level `key` holds the mapping `{pairs}`; the rest stays as it was written."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert isinstance(node, yaml.MappingNode)
+    for name, value in node.value:
+        if name.value == key:
+            flow = isinstance(value, yaml.MappingNode) and value.flow_style
+            # A block ends where the next key begins; blank lines and comments in between belong to that one.
+            held = text[value.start_mark.index : value.end_mark.index]
+            written = held if flow else re.split(r"\n[ \t]*(?=#|\n|$)", held)[0].rstrip()
+            start = value.start_mark.index if flow else name.end_mark.index
+            after = value.start_mark.index + len(written)
+            return f"{text[:start]}{'' if flow else ': '}{{{pairs}}}{text[after:]}"
+    return f"{text.rstrip()}\n{key}: {{{pairs}}}\n"
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A hint to append to a sentence: the nearest known word, or all of them where there are few."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,12 +16,15 @@ PLACEHOLDERS = frozenset({"example.com", "example.net", "example.org", "test.com
 """Domains that people type when they don't want to give their own."""
 
 
+_NOT_IN_LOCAL = re.compile(r'[\s",;<>()\[\]@]')
+
+
 def normal_email(address: str | None) -> str | None:
     """The address as an identity key: lower case, IDN as ASCII; no dot or plus folding. None where it is no address."""
     if not address:
         return None
     local, at, domain = address.strip().lower().rpartition("@")
-    if not at or not local or any(c.isspace() or c in '",;<>()[]' for c in local) or local.count("@"):
+    if not at or not local or _NOT_IN_LOCAL.search(local):
         return None
     ascii_domain = _ascii_domain(domain)
     if ascii_domain is None or len(local) > 64:

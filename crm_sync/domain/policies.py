@@ -411,3 +411,10 @@ def parse_policy(text: str) -> PolicyVersion:
     What has the right form and still makes no sense is told by `problems()`.
     """
     return documents.parse(PolicyVersion, text, what="policy")
+
+
+def with_buckets(text: str, buckets: Buckets) -> str:
+    """A policy's YAML text with other bucket edges; every comment and every other line stays."""
+    return documents.replaced(
+        text, "buckets", ", ".join(f"{name}: {edge}" for name, edge in buckets.model_dump().items())
+    )

@@ -78,7 +78,18 @@ def evaluate(
         if not claim:
             return Evaluated()
         mappings, policy = rules.mappings(session), rules.policy(session)
+    with inbox.freed_on_failure(transaction, claim):
+        return _evaluate(transaction, rules, claim, mappings, policy, now)
 
+
+def _evaluate(
+    transaction: Transaction,
+    rules: Rules,
+    claim: inbox.Claim,
+    mappings: Mapping[ConnectionId, MappingVersion],
+    policy: PolicyVersion,
+    now: datetime,
+) -> Evaluated:
     people = sorted(claim.numbers)
     with transaction() as session:
         read = Read(
@@ -333,8 +344,15 @@ def _differs(desired: Mapping[str, Value], standing: Mapping[str, Value]) -> boo
     return any(not same_value(standing.get(name), value) for name, value in desired.items())
 
 
+_PRIORITIES = {
+    "time": inbox.Priority.AGEING,
+    **dict.fromkeys(("mapping", "policy", "model"), inbox.Priority.PUBLISHED),
+}
+
+
 def _priority(why: str) -> int:
-    return int(inbox.Priority.AGEING if why == "time" else inbox.Priority.CHANGE)
+    """What a publication or promotion changes waits behind what people changed (law 17)."""
+    return int(_PRIORITIES.get(why, inbox.Priority.CHANGE))
 
 
 def _told(decided: evaluations.Decided, last: Any) -> AuditEntry:

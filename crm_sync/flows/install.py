@@ -13,8 +13,9 @@ from crm_sync.domain.connections import Connection, refuse_other_org
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.mappings import MappingVersion
 from crm_sync.domain.own_fields import installable, look, names_on
+from crm_sync.errors import Family
 from crm_sync.ports import Check, Connector
-from crm_sync.store import audit
+from crm_sync.store import audit, outbox
 from crm_sync.store.engine import Transaction
 
 
@@ -49,6 +50,8 @@ def install(
 ) -> Iterator[tuple[str, list[Check]]]:
     """Create what is missing on each object. Repeating is harmless: what is there stays as it is.
 
+    What was held because a field was wrong is tried again.
+
     An audit entry follows each object, so that what was done is told even where a later object is refused.
     """
     refuse_other_org(connection, connector.identity())
@@ -56,6 +59,8 @@ def install(
     for object in objects:
         checks = connector.install_fields(object, installable(names_on(object, spelled, mapping), spelled))
         _tell(transaction, connection, "fields_installed", object, checks, actor, now)
+        with transaction() as session:
+            outbox.release_held(session, connection.id, now, family=Family.CONFIG)
         yield object, checks
 
 

@@ -14,9 +14,9 @@ from crm_sync.domain.connections import Connection, ConnectionId, refuse_other_o
 from crm_sync.domain.fields import OWN_FIELDS, Catalogue
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion
-from crm_sync.errors import AuthError, ConfigError, GoneError
+from crm_sync.errors import AuthError, ConfigError, Family, GoneError
 from crm_sync.ports import Connector
-from crm_sync.store import audit, connections, feeds, inbox, people, versions
+from crm_sync.store import audit, connections, feeds, inbox, outbox, people, versions
 from crm_sync.store.engine import Transaction
 from crm_sync.store.versions import Version
 
@@ -100,7 +100,7 @@ def publish_mapping(
     """Put a mapping in force, let everybody with a record there be evaluated, and hurry the feeds: one commit.
 
     What we hold is translated anew; an object of which a field is named for the first time is walked again from its
-    beginning, so that old records get their value.
+    beginning, so that old records get their value. What was held because a mapping or a field was wrong is tried again.
 
     Repeating is harmless: the very same mapping changes nothing. The caller has seen that it has no problems.
     """
@@ -112,6 +112,7 @@ def publish_mapping(
         touched = inbox.add_everybody(session, why="mapping", now=now, connection=connection.id)
         feeds.hurry(session, connection.id, now)
         feeds.walk_again(session, connection.id, newly_named(mapping, before), now)
+        outbox.release_held(session, connection.id, now, family=Family.CONFIG)
         _tell(session, "mapping_published", f"connection:{connection.id}", before, version, touched, by, now)
     return Published(changed=True, people=touched)
 

@@ -79,7 +79,9 @@ def push(
     is not written. A worker that dies leaves a claim that lapses; whoever takes it reads back first (law 14).
     """
     with transaction() as session:
-        token, entries = outbox.claim(session, target.connection.id, now, most=most, span=span)
+        token, entries = outbox.claim(
+            session, target.connection.id, now, most=most, span=span, most_attempts=target.most_attempts
+        )
     if not entries:
         return Pushed()
 
@@ -167,7 +169,7 @@ def plan(
     """
     settled: list[Settlement] = []
     writes: list[tuple[Claimed, Write]] = []
-    names = {object: target.own_names(object) for object in {entry.object for entry in entries}}
+    names = {object: target.own_names(object) for object in target.mapping.people}
     for entry in entries:
         if entry.object not in target.mapping.people:
             settled.append(_settlement(entry, OutboxState.CLOSED, f"the mapping doesn't name {entry.object} any more"))
@@ -201,8 +203,9 @@ def _needs_consent(entry: Claimed) -> bool:
 
 def _consents(transaction: Transaction, target: Target, entries: Sequence[Claimed]) -> list[records.Held]:
     """What the people who are about to get a score, or an owner by it, had said about it when they were pulled."""
-    scored = [entry for entry in entries if _needs_consent(entry)]
-    objects = {entry.object for entry in scored} & set(target.mapping.people) | set(target.mapping.consents)
+    mapped = [entry for entry in entries if entry.object in target.mapping.people]
+    scored = [entry for entry in mapped if _needs_consent(entry)]
+    objects = {entry.object for entry in scored} | set(target.mapping.consents)
     names = [name for object in sorted(objects) for name in target.mapping.score_consents_of(object)]
     if not scored or not names:
         return []

@@ -57,7 +57,9 @@ def make_engine(url: str, *, application_role: bool = True) -> Engine:
             try:
                 connection.execute(f"SET ROLE {APPLICATION_ROLE}")
             except (InsufficientPrivilege, InvalidParameterValue) as error:
-                raise ConfigError(_role_refused(connection.info.user, error)) from error
+                refusal = _role_refused(connection.info.user, error)
+                connection.close()
+                raise ConfigError(refusal) from error
             connection.commit()
 
     return engine

@@ -14,20 +14,24 @@ from crm_sync.store.engine import rows, run
 
 
 def records_of(session: Session, people: Sequence[int]) -> Sequence[Any]:
-    """The CRM records of these people with their current fields, what the CRM accepted, and what is under way."""
+    """The CRM records of these people with their current fields, what the CRM accepted, and what is under way.
+
+    Under way is the newest state that waits, or that the CRM refused for good: the same again is no news to it.
+    """
     return rows(
         session,
         """
         SELECT link.person_id, record.id, record.connection_id, record.object, record.crm_id, record.life,
                record.stamp, record.created_at, record.owner, record.owner_accepted, record.own_accepted,
-               record_version.fields, connection.kind, pending.desired AS pending
+               record_version.fields, connection.kind,
+               CASE WHEN newest.state <> 'delivered' THEN newest.desired END AS pending
         FROM link JOIN record ON record.id = link.record_id
              JOIN connection ON connection.id = record.connection_id
              LEFT JOIN record_version ON record_version.id = record.version_id
              LEFT JOIN LATERAL (
-                SELECT desired FROM outbox WHERE outbox.record_id = record.id AND kind = 'fields' AND why <> 'repair'
-                   AND state IN ('waiting', 'held', 'in_flight') ORDER BY number DESC, id DESC LIMIT 1
-             ) AS pending ON true
+                SELECT state, desired FROM outbox WHERE outbox.record_id = record.id AND kind = 'fields'
+                   AND why <> 'repair' AND state NOT IN ('superseded', 'closed') ORDER BY number DESC, id DESC LIMIT 1
+             ) AS newest ON true
         WHERE link.person_id = ANY(CAST(:people AS bigint[])) AND link.to_at IS NULL
         ORDER BY record.id
         """,

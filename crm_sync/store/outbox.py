@@ -14,6 +14,7 @@ from sqlmodel import Session
 from crm_sync.domain.connections import ConnectionId
 from crm_sync.domain.outbox import Claimed, Kind, OutboxState
 from crm_sync.domain.writes import Outcome
+from crm_sync.errors import Family
 from crm_sync.store.engine import rows, run
 from crm_sync.store.inbox import Priority
 
@@ -130,13 +131,13 @@ def due_connections(session: Session, now: datetime) -> list[ConnectionId]:
 
 
 def claim(
-    session: Session, connection: ConnectionId, now: datetime, *, most: int, span: timedelta
+    session: Session, connection: ConnectionId, now: datetime, *, most: int, span: timedelta, most_attempts: int
 ) -> tuple[uuid.UUID, list[Claimed]]:
     """Take due entries of one connection, the most urgent first, and count the attempt before the CRM is called.
 
     A claim that lapsed is taken again; its outcome is unknown, and the guard reads back before anything is sent. Such
-    entries come alone, and the fewer the more often they were tried: what kills its worker soon stands by itself, and
-    runs out of attempts without taking others along.
+    entries come alone, and the fewer the more often they were tried, down to one on the last attempt: what kills its
+    worker stands by itself then, and runs out of attempts without taking others along.
     A score waits while a change of its person does: consent may be in it (law 8).
     Only one entry of a record and kind is ever in flight. A repair wants what the CRM last accepted by now, not by the
     time at which somebody wrote over it.
@@ -152,7 +153,8 @@ def claim(
             SELECT id, true AS repeated FROM outbox
             WHERE connection_id = :connection AND state = 'in_flight' AND claimed_until < :now
               AND attempts = (SELECT tries FROM often)
-            ORDER BY id LIMIT (SELECT greatest(1, :most / power(8, least(tries, 10) - 1)::bigint) FROM often)
+            ORDER BY id LIMIT (
+                SELECT ceil(power(:most, greatest(:last - tries - 1, 0)::float8 / greatest(:last - 2, 1))) FROM often)
             FOR UPDATE SKIP LOCKED
         ), waiting AS (
             SELECT id, false AS repeated FROM outbox AS entry
@@ -190,6 +192,7 @@ def claim(
         until=now + span,
         most=most,
         change=int(Priority.CHANGE),
+        last=most_attempts,
     )
     return token, [
         Claimed(
@@ -335,8 +338,11 @@ def _note_accepted(session: Session, delivered: Sequence[Settlement]) -> None:
     )
 
 
-def release_held(session: Session, connection: ConnectionId, now: datetime) -> int:
-    """Let entries wait again that were held until an admin acted. A newer one that waits already takes their place."""
+def release_held(session: Session, connection: ConnectionId, now: datetime, *, family: Family | None = None) -> int:
+    """Let entries wait again that were held until an admin acted (with `family`: held because of that).
+
+    A newer one that waits already takes their place.
+    """
     run(
         session,
         """
@@ -350,9 +356,13 @@ def release_held(session: Session, connection: ConnectionId, now: datetime) -> i
     )
     return run(
         session,
-        "UPDATE outbox SET state = 'waiting', next_try = :now WHERE connection_id = :connection AND state = 'held'",
+        """
+        UPDATE outbox SET state = 'waiting', next_try = :now
+        WHERE connection_id = :connection AND state = 'held' AND (:family = '' OR family = :family)
+        """,
         connection=connection,
         now=now,
+        family=family.value if family else "",
     )
 
 

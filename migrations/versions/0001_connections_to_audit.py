@@ -223,7 +223,7 @@ CREATE UNIQUE INDEX outbox_one_in_flight ON outbox (record_id, kind) WHERE state
 CREATE INDEX outbox_due ON outbox (connection_id, priority, next_try) WHERE state = 'waiting';
 CREATE INDEX outbox_in_flight ON outbox (connection_id, claimed_until) WHERE state = 'in_flight';
 CREATE INDEX outbox_held ON outbox (connection_id) WHERE state IN ('held', 'dead');
-CREATE INDEX outbox_record ON outbox (record_id, id);
+CREATE INDEX outbox_record ON outbox (record_id, kind, number);
 CREATE INDEX outbox_evaluation ON outbox (evaluation_id);
 
 CREATE TABLE delivery (

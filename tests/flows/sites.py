@@ -27,9 +27,10 @@ from crm_sync.flows.pull import Pulled, Source, is_wanted, pull
 from crm_sync.flows.push import Pushed, Target, push
 from crm_sync.flows.steer import steer
 from crm_sync.ports import Connector, Scorer
+from crm_sync.sandbox.faults import Fault
 from crm_sync.sandbox.journal import FieldWrite
 from crm_sync.store import audit, connections, feeds, inbox, outbox, versions
-from crm_sync.store.engine import Transaction, make_engine, rows
+from crm_sync.store.engine import Transaction, make_engine, rows, run
 from tests.connectors.world import World
 
 SPAN = timedelta(minutes=10)
@@ -90,6 +91,10 @@ class Office:
     def ask(self, statement: str, **values: Any) -> list[Any]:
         with self.transaction() as session:
             return list(rows(session, statement, **values))
+
+    def do(self, statement: str, **values: Any) -> int:
+        with self.transaction() as session:
+            return run(session, statement, **values)
 
     def ask_as_owner(self, statement: str) -> None:
         """Change the schema, to break something on purpose."""
@@ -186,10 +191,23 @@ class Site:
         document["people"][self.object]["fields"] |= {"do_not_profile": REFUSAL[self.kind]} | people
         return yaml.safe_dump(document, allow_unicode=True)
 
+    def mapping_text_without(self, own: str) -> str:
+        """The mapping as it is, but one of our fields isn't written any more."""
+        document = yaml.safe_load(self.mapping_text())
+        document["people"][self.object]["own_fields"] = {o.name: "default" for o in OWN_FIELDS if o.name != own}
+        return yaml.safe_dump(document, allow_unicode=True)
+
     def publish(self, text: str | None = None) -> int:
         """Put a mapping in force; returns how many people wait because of it."""
         text = text or self.mapping_text()
         return publish_mapping(self.transaction, self.connection, parse_mapping(text), text, BY, self.now).people
+
+    def unmap_people(self) -> None:
+        """The mapping names these people no longer."""
+        document = yaml.safe_load(self.mapping_text())
+        document["people"] = {"Contact": document["people"].get("Contact", {"fields": {"email": "email"}})}
+        document["conversion"], document["candidates"], document["deny"] = [], {}, {}
+        self.publish(yaml.safe_dump(document, allow_unicode=True))
 
     def steer(self, state: ConnectionState) -> int:
         return steer(self.transaction, self.connection, state, actor="user:ops", reason="a test", now=self.now)
@@ -239,6 +257,40 @@ class Site:
         if self.kind is CrmKind.SALESFORCE:
             return str(self.world.org.limited_id)  # type: ignore[attr-defined]
         return str(self.act("add_owner", email=f"rep{next(_numbers)}@ours.com", firstName="Rea", lastName="Reed")["id"])
+
+    def lose_answers(self) -> None:
+        """The CRM accepts what we write, and we hear nothing of it."""
+        body = "PATCH" if self.kind is CrmKind.SALESFORCE else ""
+        self.world.faults.add([Fault(crm=self.kind.value, path=self.world.write_path(), body=body, do="lose")])
+
+    def join(self, lead: str, other: str) -> None:
+        """Two records are found to be one person: by their address, or where that is unique by the CRM's own link."""
+        if self.kind is CrmKind.SALESFORCE:
+            self.edit(lead, email=self.value(other, "Email"))
+            return
+        for id in (lead, other):
+            self.edit(id, crm_link="003000000000777AAA")
+
+    def part(self, lead: str) -> None:
+        """What joined a record to another person was a mistake."""
+        if self.kind is CrmKind.SALESFORCE:
+            self.edit(lead, email=f"somebody.else{next(_numbers)}@another-firm.com")
+        else:
+            self.edit(lead, crm_link="")
+
+    def lock(self, id: str) -> None:
+        """Every write of this record is refused because somebody else is at it."""
+        if self.kind is CrmKind.SALESFORCE:
+            words = "unable to obtain exclusive access to this record"
+            self.act("plan_row_fault", object=self.object, id=id, code="UNABLE_TO_LOCK_ROW", message=words, times=100)
+        else:
+            self.act("plan_row_fault", object=self.object, id=id, kind="locked")
+
+    def lift_limit(self) -> None:
+        """There are calls left again. (A clock that stands still would spend HubSpot's calls of a second.)"""
+        self.world.limit(10_000)
+        if self.kind is CrmKind.HUBSPOT:
+            self.act("set_limits", enforce=False)
 
     def heal(self) -> None:
         """The CRM refuses single records no longer."""
@@ -326,14 +378,14 @@ class Site:
                 return Pushed()
         return push(self.transaction, self.target(connector), self.now, span=SPAN, draw=self.draw, most=most)
 
-    def settle(self) -> None:
+    def settle(self, connector: Connector | None = None) -> None:
         """All three legs until nothing waits that may go on now."""
         for _ in range(10):
             self.pull(Walk.CHANGES, Walk.ARCHIVED)
             self.office.evaluate_all(self.now)
-            pushes = [self.push()]
+            pushes = [self.push(connector)]
             while pushes[-1].more:
-                pushes.append(self.push())
+                pushes.append(self.push(connector))
             if not any(p.delivered or p.unchanged or p.refused or p.closed for p in pushes):
                 return
             self.later(seconds=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.connectors.world import Trouble
 from tests.flows.sites import Site, payloads
 
 
@@ -121,7 +120,7 @@ def test_given_a_lost_answer_when_our_write_comes_back_then_it_is_nobody_elses(s
     [lead] = site.add()
     site.pull()
     site.office.evaluate_all(site.now)
-    site.world.trouble(Trouble.LOST_ANSWER, path=site.world.write_path(), times=9)
+    site.lose_answers()
     site.push()
     site.world.faults.clear()
 

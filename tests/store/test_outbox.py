@@ -59,7 +59,7 @@ def claim(
     transaction: Transaction, connection: Connection, *, most: int = 100, later: timedelta = timedelta(0)
 ) -> tuple[uuid.UUID, list[Claimed]]:
     with transaction() as session:
-        return outbox.claim(session, connection.id, NOW + later, most=most, span=SPAN)
+        return outbox.claim(session, connection.id, NOW + later, most=most, span=SPAN, most_attempts=4)
 
 
 def settle(transaction: Transaction, token: uuid.UUID, *settlements: Settlement) -> set[int]:
@@ -228,15 +228,13 @@ def test_given_something_that_kills_its_workers_when_claimed_again_and_again_the
 ):
     put(transaction, *(a_desire(connection, record) for record in records))
     later, sizes = timedelta(0), []
-    for _ in range(5):
-        later += SPAN + timedelta(seconds=1)
+    for turn in range(8):
+        later += SPAN + timedelta(seconds=1) if turn < 4 else timedelta(0)
         claimed = claim(transaction, connection, most=64, later=later)[1]
         sizes.append((len(claimed), {entry.attempts for entry in claimed}))
 
-    # Forty together, forty once more, then eighths: nobody is taken along for ever.
-    assert sizes[:2] == [(40, {1}), (40, {2})]
-    assert sizes[2] == (8, {3})
-    assert all(size <= 8 for size, _ in sizes[2:])
+    # All together, all once more, then a root of the batch: the last attempt is made alone.
+    assert sizes == [(40, {1}), (40, {2}), (8, {3}), (8, {3}), *[(8, {3})] * 3, (1, {4})]
 
 
 def test_given_entries_that_lapsed_when_claimed_then_what_waits_is_not_taken_along(

@@ -28,6 +28,22 @@ from crm_sync.domain.records import CrmKind
 AS_THE_CONNECTOR_SPELLS = "default"
 """Stands for the connector's own spelling of one of our fields."""
 
+ASSUMED_STATIC = (
+    "email",
+    "title",
+    "company",
+    "website",
+    "industry",
+    "employees",
+    "revenue",
+    "country",
+    "region",
+    "city",
+    "lead_source",
+)
+"""Columns that are usually filled in when a record is made and seldom changed later. Phone numbers are not: they are
+often asked for once somebody is interested."""
+
 MAPPED_PERSON_COLUMNS = {name: shape for name, shape in PERSON_COLUMNS.items() if name != "is_converted"}
 
 
@@ -186,6 +202,7 @@ class MappingVersion(Part):
     deals: dict[str, DealObject] = Field(default_factory=dict)
     activities: dict[str, ActivityObject] = Field(default_factory=dict)
     conversion: tuple[Conversion, ...] = ()
+    static: tuple[str, ...] = ASSUMED_STATIC
     candidates: dict[str, tuple[FieldName, ...]] = Field(default_factory=dict)
     deny: dict[str, tuple[FieldName, ...]] = Field(default_factory=dict)
 
@@ -202,6 +219,16 @@ class MappingVersion(Part):
             if unknown:
                 raise ValueError(
                     f"{section}: {', '.join(unknown)} is not mapped; add it to people, deals or another section."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _static_columns(self) -> MappingVersion:
+        known = [*MAPPED_PERSON_COLUMNS, *self.extras]
+        for name in self.static:
+            if name not in known:
+                raise ValueError(
+                    f"static: {name} is no column of people in this mapping; {documents.did_you_mean(name, known)}"
                 )
         return self
 

@@ -268,6 +268,7 @@ class _HubSpotBlocks(_Blocks):
         properties = {
             "lastname": person.key,
             "lifecyclestage": stages[-1][0],
+            **{f"hs_lifecyclestage_{stage}_date": _iso(at) for stage, at, _, _ in stages},
             **self._constants(person),
             **{name: _text(found) for name, found in self._values(person).items()},
         }

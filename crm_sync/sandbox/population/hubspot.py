@@ -168,6 +168,8 @@ class HubSpotRows:
             **self._signals(person, draws, counters),
             **self._links(person, draws),
             **{name: versions[0]["value"] for name, versions in history.items()},
+            # The portal keeps when each stage was entered; source: HubSpot, contact lifecycle stage properties.
+            **{f"hs_lifecyclestage_{v['value']}_date": v["timestamp"] for v in history["lifecyclestage"]},
         }
         for versions in history.values():
             for version in versions:
