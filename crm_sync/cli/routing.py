@@ -118,7 +118,7 @@ def _tell(installation: Installation, chosen: Sequence[Outlook], free: Sequence[
         return
     left = len(chosen) - len(free)
     if left:
-        say(f"{_leads(left)} stay as they are: somebody else set the owner.")
+        say(f"Left alone, because somebody else set the owner: {_leads(left)}.")
     with installation.transaction() as session:
         known = {connection.name: connection for connection in connections.listed(session)}
     for name, count in sorted(Counter(each.connection for each in free).items()):
@@ -145,11 +145,11 @@ def _show(policy: PolicyVersion, found: Preview) -> None:
     )
     theirs = [each for each in found.leads if not each.may]
     left = sum(each.left for each in theirs)
-    say(f"\n{_leads(len(theirs))} stay as they are: somebody else set the owner.")
+    say(f"\nLeft alone, because somebody else set the owner: {_leads(len(theirs))}.")
     if left:
         say(f"  {left:,} of these owners have left; list them under owners.unassigned to let their leads be routed.")
     if nobody := sum(each.may and not each.rule for each in found.leads):
-        say(f"{_leads(nobody)} could go to nobody: `crm-sync routing check` says why.")
+        say(f"Nobody could get {_leads(nobody)}: `crm-sync routing check` says why.")
     say("Without being asked, only the leads of the last column are routed. If all were rerouted:")
     for load in found.loads:
         _say_load(load)

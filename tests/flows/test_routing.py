@@ -158,18 +158,20 @@ def test_given_a_new_owner_who_leaves_before_the_write_when_pushed_then_somebody
 
 
 def test_given_new_rules_mapping_and_a_warmer_lead_when_evaluated_again_then_nobody_is_routed_again(team: Team):
-    leads = team.leads(4)
+    since, leads = team.site.now, team.leads(4)
     team.site.settle()
-    before, mark = team.owners(leads), team.site.mark()
+    before, mark, evaluations = team.owners(leads), team.site.mark(), team.site.office.count("evaluation")
 
-    publish(team, pools=pooled(team, MEI))
-    team.site.publish(team.site.mapping_text(region="Industry" if team.site.kind == "salesforce" else "industry"))
+    publish(team, since=since, pools=pooled(team, MEI))
+    team.site.publish(team.site.mapping_text(lead_source="Industry" if team.site.kind == "salesforce" else "industry"))
     team.site.call_in(leads[0])
     team.site.settle()
     team.site.later(hours=25)
-    team.site.office.ask("UPDATE person SET evaluate_again_at = now() RETURNING id")
+    with team.site.transaction() as session:
+        inbox.add_ageing(session, team.site.now, most=100)
     team.site.settle()
 
+    assert team.site.office.count("evaluation") >= evaluations + 4
     assert team.owners(leads) == before
     assert team.owner_writes(mark) == []
 
