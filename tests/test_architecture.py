@@ -16,6 +16,7 @@ from celery import Celery
 from typer.core import TyperGroup
 
 from crm_sync.cli import app as cli
+from crm_sync.cli.commands import COMMANDS as LISTED_COMMANDS
 
 ROOT = Path(__file__).parent.parent
 LEGS = ("pull", "evaluate", "push")
@@ -132,7 +133,8 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield path, group
 
 
-COMMANDS = list(commands(typer.main.get_command(cli)))
+LISTED = {each.name: each for each in LISTED_COMMANDS}
+COMMANDS = [found for name, each in LISTED.items() for found in commands(each.loaded(), (name,))]
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[" ".join(path) for path, _ in COMMANDS])
@@ -157,10 +159,18 @@ def test_every_option_says_what_it_is(command: Any) -> None:
 
 
 def test_every_command_stands_in_a_named_panel_of_the_help() -> None:
-    unplaced = [c.name or str(c.callback) for c in cli.registered_commands if not isinstance(c.rich_help_panel, str)]
-    unplaced += [g.name or "" for g in cli.registered_groups if not isinstance(g.rich_help_panel, str)]
+    root = typer.main.get_command(cli)
 
-    assert unplaced == []
+    assert isinstance(root, TyperGroup)
+    assert set(root.commands) == set(LISTED)
+    assert [each.name for each in LISTED.values() if not each.panel] == []
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_the_help_that_lists_a_command_says_what_the_command_says(name: str) -> None:
+    told = " ".join((LISTED[name].loaded().help or "").split())
+
+    assert told.startswith(LISTED[name].help)
 
 
 DOCUMENTS = [path for path in FILES if path.suffix == ".md"]

@@ -62,10 +62,10 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "Event": _ACTIVITY,
         "CampaignMember": Shape(ties=(("LeadId", "Lead"), ("ContactId", "Contact"), ("CampaignId", "Campaign"))),
         "Individual": Shape(optional=("MasterRecordId",)),
-        "User": Shape(removable=False),
+        "User": Shape(removable=False, system=("Name", "IsActive")),
         "Group": Shape(
             removable=False,
-            system=("Type",),
+            system=("Name", "Type"),
             only="Type = 'Queue' AND Id IN (SELECT QueueId FROM QueueSobject WHERE SobjectType = 'Lead')",
         ),
         # History has no modification stamp; a row never changes (Object Reference, LeadHistory).

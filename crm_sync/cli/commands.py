@@ -71,6 +71,9 @@ COMMANDS = (
     _group(SET_UP, "fields", "Our own fields in a CRM: install, check and remove them."),
     _group(SET_UP, "mapping", "Which CRM field says what: check, publish and show field mappings."),
     _group(SET_UP, "policy", "Quality, consent, scoring and bucket rules: check, publish and show the policy."),
+    _group(
+        SET_UP, "routing", "Who gets which lead: check the rules, see whom they would touch, and route leads again."
+    ),
     _group(SET_UP, "database", "Bring the database's schema to the head that this version needs."),
     _command(RUN, "up", "crm-sync up --sandbox", "Run servers, workers and beat until Ctrl-C."),
     _command(

@@ -58,7 +58,7 @@ def tell_reach(reach: Reach) -> None:
     for load in reach.loads:
         typer.echo(
             f"  {load.connection}: {_count(load.records, 'record', 'records')}, at most "
-            f"{_count(load.calls, 'call', 'calls')}, {_span(load.time)} at our share; unchanged ones are not written"
+            f"{_count(load.calls, 'call', 'calls')}, {span(load.time)} at our share; unchanged ones are not written"
         )
 
 
@@ -102,7 +102,8 @@ def _count(number: int, one: str, many: str) -> str:
     return f"1 {one}" if number == 1 else f"{number:,} {many}"
 
 
-def _span(time: timedelta) -> str:
+def span(time: timedelta) -> str:
+    """A time in the unit that people would use."""
     seconds = time.total_seconds()
     if seconds < 90:
         return f"{max(1, round(seconds))} s"

@@ -21,7 +21,7 @@ def explain(
 ) -> None:
     """Show why a lead has its score: records, evaluation, reasons, writes and what the CRM answered."""
     with opened() as installation:
-        chains = [chain(installation, person) for person in _find(installation, lead)]
+        chains = [chain(installation, person) for person in find(installation, lead)]
     if json:
         emit_json(chains)
         return
@@ -29,7 +29,8 @@ def explain(
         show(each)
 
 
-def _find(installation: Installation, lead: str) -> list[int]:
+def find(installation: Installation, lead: str) -> list[int]:
+    """The people whom a CRM record id or an e-mail address may mean, or ConfigError."""
     address = normal_email(lead)
     keys = installation.keys
     digests = [keys.pseudonym(f"{realm}/email", address) for realm in ("production", "test")] if address else []
@@ -47,6 +48,7 @@ def chain(installation: Installation, person: int) -> dict[str, Any]:
             "person": dict(explanations.person(session, person)._mapping),
             "records": [dict(row._mapping) for row in explanations.records(session, person)],
             "evaluations": [dict(row._mapping) for row in explanations.evaluations(session, person)],
+            "assignments": [dict(row._mapping) for row in explanations.assignments(session, person)],
             "entries": [dict(row._mapping) for row in explanations.entries(session, person)],
         }
 
@@ -65,6 +67,7 @@ def show(found: dict[str, Any]) -> None:
             f"{record['activities']} activities; joined by {record['evidence']}"
         )
     _show_evaluations(found["evaluations"])
+    _show_assignments(found["assignments"])
     say("\n3. What was written, and what the CRM answered")
     if not found["entries"]:
         say("  nothing yet")
@@ -100,6 +103,19 @@ def _show_evaluations(evaluations: list[dict[str, Any]]) -> None:
             f"    by {each['model_version']}, mapping {mappings}, policy {each['policy_version'][:12]}, inputs "
             f"{each['inputs_hash'][:12]}, data until {_time(each['data_until'])}"
         )
+
+
+def _show_assignments(assignments: list[dict[str, Any]]) -> None:
+    """Who got the lead, by which rule; of the newest one also who was passed over."""
+    for position, each in enumerate(assignments):
+        before, after = each["owner_before"] or "nobody", each["owner_name"] or each["owner"]
+        pool = f", turn of {each['member']} in pool {each['pool']}" if each["pool"] else ""
+        say(
+            f"  owner on record {each['record_id']} at {_time(each['at'])} ({each['why']}): from {before} to {after} "
+            f"by rule {each['rule']!r}{pool}, policy {each['policy_version'][:12]}: {each['state']}"
+        )
+        for skipped in [] if position else each["skipped"]:
+            say(f"    passed over: {skipped['who']} {skipped['why']}")
 
 
 def _time(moment: Any) -> str:

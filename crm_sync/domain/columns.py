@@ -64,6 +64,9 @@ ACCOUNT_COLUMNS: dict[str, Shape] = {
     "city": Shape.TEXT,
 }
 
+MAPPED_ACCOUNT_COLUMNS: dict[str, Shape] = {**ACCOUNT_COLUMNS, "owner_id": Shape.TEXT}
+"""An account's owner is for routing alone: it never becomes the owner of the account's people."""
+
 PERSON_COLUMNS: dict[str, Shape] = {
     "email": Shape.TEXT,
     "phone": Shape.TEXT,

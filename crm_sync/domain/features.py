@@ -145,7 +145,7 @@ def _person_features() -> list[pl.Expr]:
         department(title).alias("department"),
         title.is_not_null().alias("has_title"),
         known_size.alias("employees"),
-        _company_size(known_size).alias("company_size"),
+        company_size(known_size).alias("company_size"),
         pl.col("industry").str.to_lowercase().alias("industry"),
         pl.when(pl.col("revenue") >= 0).then(pl.col("revenue")).alias("revenue"),
         pl.col("country_group"),
@@ -158,7 +158,8 @@ def _person_features() -> list[pl.Expr]:
     ]
 
 
-def _company_size(employees: pl.Expr) -> pl.Expr:
+def company_size(employees: pl.Expr) -> pl.Expr:
+    """The band of COMPANY_SIZES that a number of employees falls into."""
     lowest = (1, 10, 50, 250, 1000, 5000)
     bands = [
         pl.when(employees >= bound).then(pl.lit(band))

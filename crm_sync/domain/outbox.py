@@ -35,7 +35,8 @@ class Kind(StrEnum):
 class Claimed:
     """One entry in one worker's hands.
 
-    `desired` is the whole state by neutral field name; of a repair only what it puts back.
+    `desired` is the whole state by neutral field name; of a repair only what it puts back. `owner_left` says that the
+    CRM shows the owner who is to be written as inactive by now.
     """
 
     id: int
@@ -51,3 +52,4 @@ class Claimed:
     owner_accepted: str | None
     person_id: int | None
     repeated: bool
+    owner_left: bool = False

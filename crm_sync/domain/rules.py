@@ -101,12 +101,13 @@ def _extras(policy: PolicyVersion) -> frozenset[str]:
 def _by_field(rules: Iterable[Rule]) -> dict[str, pl.Expr]:
     points: dict[str, list[pl.Expr]] = defaultdict(list)
     for rule in rules:
-        passed = pl.all_horizontal(_passes(column, test) for column, test in rule.when.items())
+        passed = pl.all_horizontal(passes(column, test) for column, test in rule.when.items())
         points[field_of(next(iter(rule.when)))].append(pl.when(passed).then(rule.points).otherwise(0.0))
     return {field: pl.sum_horizontal(each) for field, each in points.items()}
 
 
-def _passes(column: str, test: Test) -> pl.Expr:
+def passes(column: str, test: Test) -> pl.Expr:
+    """Whether a column is as a rule wants it; never null."""
     value = pl.col(column)
     match test:
         case "known":

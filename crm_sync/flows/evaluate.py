@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -22,13 +22,16 @@ from crm_sync.domain.policies import PolicyVersion
 from crm_sync.domain.records import Life, Value
 from crm_sync.domain.scores import Scorer
 from crm_sync.domain.writes import same_value
-from crm_sync.store import audit, evaluations, inbox, outbox
+from crm_sync.store import assignments, audit, evaluations, inbox, outbox
 from crm_sync.store.engine import Transaction, committed
 
 BATCH = 200
 
 LARGE_BATCH = 1_000
 """For those whom nobody waits for (law 6): a batch has fixed costs, and no more memory than a page of changes."""
+
+UNDECIDED = timedelta(minutes=5)
+"""When a lead is looked at again that nobody could get: the CRM's users are not read yet, or the fallback is gone."""
 
 
 class Rules(Protocol):
@@ -99,8 +102,12 @@ def _evaluate(
     decided = list(_decided(evaluated, read, claim, mappings, policy))
     again = dict(zip(evaluated["person_id"], evaluated["evaluate_again_at"], strict=True))
 
+    def route(session: Session, kept: Mapping[int, int]) -> assignments.Assigned:
+        owned = [row for row in read.records if _has_owner(mappings.get(ConnectionId(row.connection_id)), row.object)]
+        return assignments.assign(session, policy, evaluated, owned, _basis(kept, read, claim), now)
+
     try:
-        return _keep(transaction, decided, again, read, mappings, claim, now)
+        return _keep(transaction, decided, again, read, mappings, claim, route, now)
     except inbox.ClaimLapsedError:
         return Evaluated()
 
@@ -112,9 +119,10 @@ def _keep(
     read: Read,
     mappings: Mapping[ConnectionId, MappingVersion],
     claim: inbox.Claim,
+    route: Callable[[Session, Mapping[int, int]], assignments.Assigned],
     now: datetime,
 ) -> Evaluated:
-    """Evaluations, outbox, audit and the emptied inbox in one commit, or nothing at all."""
+    """Evaluations, outbox, owners, audit and the emptied inbox in one commit, or nothing at all."""
     people = sorted(claim.numbers)
     fresh = [each for each in decided if _says_something_new(each, read.last.get(each.person_id))]
 
@@ -122,10 +130,13 @@ def _keep(
         kept = evaluations.store(session, fresh, now)
         entries = list(_entries(decided, kept, read, mappings, claim))
         outbox.put(session, entries, now)
+        routed = route(session, kept)
         audit.append(session, [_told(each, read.last.get(each.person_id)) for each in fresh], now)
-        evaluations.schedule(session, {person: again.get(person) for person in people}, now)
+        soon = dict.fromkeys(routed.undecided, now + UNDECIDED)
+        evaluations.schedule(session, {person: soon.get(person, again.get(person)) for person in people}, now)
         inbox.settle(session, claim)
-        return Evaluated(people=len(people), kept=len(kept), entries=len(entries), urgent=claim.urgent)
+        made = len(entries) + routed.entries
+        return Evaluated(people=len(people), kept=len(kept), entries=made, urgent=claim.urgent)
 
     return committed(transaction, keep)
 
@@ -310,6 +321,19 @@ def _entries(
             priority=_priority(claim.why[row.person_id]),
             why=claim.why[row.person_id],
         )
+
+
+def _basis(kept: Mapping[int, int], read: Read, claim: inbox.Claim) -> dict[int, assignments.Basis]:
+    """The evaluation that each person's routing stands on; its number is the one drawn now, kept or not."""
+    last = {person: row.id for person, row in read.last.items()}
+    return {
+        person: assignments.Basis(evaluation_id=kept.get(person, last.get(person)), number=number)
+        for person, number in claim.numbers.items()
+    }
+
+
+def _has_owner(mapping: MappingVersion | None, object: str) -> bool:
+    return mapping is not None and object in mapping.people and "owner_id" in mapping.people[object].fields
 
 
 def _is_written(mapping: MappingVersion, object: str) -> bool:

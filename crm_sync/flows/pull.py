@@ -20,7 +20,19 @@ from crm_sync.domain.people import record_keys
 from crm_sync.domain.records import Life, Value
 from crm_sync.errors import AuthError, ConfigError, CrmSyncError, RateLimitedError, TransientError
 from crm_sync.ports import Connector
-from crm_sync.store import audit, connections, crm_users, evaluations, feeds, inbox, outbox, people, records
+from crm_sync.store import (
+    assignments,
+    audit,
+    connections,
+    crm_users,
+    evaluations,
+    feeds,
+    inbox,
+    leads,
+    outbox,
+    people,
+    records,
+)
 from crm_sync.store.engine import Transaction, committed
 
 RETRY = timedelta(seconds=30)
@@ -115,8 +127,9 @@ def store(session: Session, source: Source, page: ChangeBatch, now: datetime, *,
     if not len(page.records):
         return 0
     if source.feed.role is Role.OWNER:
-        crm_users.store(session, source.connection.id, page.records, now)
-        return 0
+        left = crm_users.store(session, source.connection.id, page.records, now)
+        behind = leads.left_behind(session, source.connection.id, left)
+        return inbox.add(session, dict.fromkeys(behind, inbox.Priority.CHANGE), why="owner_left", now=now)
     prepared = prepare(page.records, own_names=source.own_names, owner_field=source.owner_field)
     if source.feed.role in (Role.ACTIVITY, Role.HISTORY):
         return _store_activities(session, source, prepared, now, backfill=backfill)
@@ -188,6 +201,7 @@ def _store_people(
     gone = [ids[batch.ids[position]] for position in evaluate if batch.lives[position] is not Life.OPEN]
     if gone:
         outbox.drop_waiting(session, gone, "the record is converted, merged or deleted", now)
+        assignments.settle(session, gone, now)
     of_gone = people.of_records(session, gone) if gone else {}
     fresh = {
         linked.people[ids[batch.ids[position]]]

@@ -18,10 +18,11 @@ from crm_sync.domain.mappings import MappingVersion, translate
 from crm_sync.domain.outbox import REPAIR, Claimed, Kind, OutboxState
 from crm_sync.domain.records import Life, RecordBatch, Value
 from crm_sync.domain.retries import Close, DeadLetter, Hold, TryAt, retry_decision
+from crm_sync.domain.routing import GAVE_WAY, NEW_OWNER_LEFT
 from crm_sync.domain.writes import Answer, Outcome, Write, same_value
 from crm_sync.errors import CrmSyncError, Family, RateLimitedError
 from crm_sync.ports import Connector
-from crm_sync.store import audit, connections, feeds, outbox, records
+from crm_sync.store import assignments, audit, connections, feeds, inbox, outbox, records
 from crm_sync.store.engine import Transaction, committed
 from crm_sync.store.outbox import Settlement
 
@@ -122,6 +123,7 @@ def _push(
 
     def keep(session: Session) -> None:
         ours = outbox.settle(session, token, settlements, now)
+        _settle_owners(session, settlements, now)
         if any(settled.words == WITHDRAWN for settled in settlements):
             feeds.hurry(session, target.connection.id, now)
         kept = [settled for settled in settlements if settled.entry.id in ours]
@@ -177,7 +179,7 @@ def plan(
             life = record.life.value if record else Life.DELETED.value
             settled.append(_settlement(entry, OutboxState.CLOSED, f"the record is {life}"))
             continue
-        if entry.record_id in withdrawn and entry.desired.get("score") is not None:
+        if entry.record_id in withdrawn and _needs_consent(entry):
             settled.append(_settlement(entry, OutboxState.CLOSED, WITHDRAWN))
             continue
         if entry.kind is Kind.OWNER:
@@ -194,10 +196,15 @@ def plan(
     return settled, writes
 
 
+def _needs_consent(entry: Claimed) -> bool:
+    """Whether an entry holds what only a person who allows scoring may have: a score, or an owner chosen by it."""
+    return entry.desired.get("score") is not None or bool(entry.desired.get("consented"))
+
+
 def _consents(transaction: Transaction, target: Target, entries: Sequence[Claimed]) -> list[records.Held]:
-    """What the people who are about to get a score had said about it when they were pulled."""
+    """What the people who are about to get a score, or an owner by it, had said about it when they were pulled."""
     mapped = [entry for entry in entries if entry.object in target.mapping.people]
-    scored = [entry for entry in mapped if entry.desired.get("score") is not None]
+    scored = [entry for entry in mapped if _needs_consent(entry)]
     objects = {entry.object for entry in scored} | set(target.mapping.consents)
     names = [name for object in sorted(objects) for name in target.mapping.score_consents_of(object)]
     if not scored or not names:
@@ -250,13 +257,20 @@ def _plan_owner(
     settled: list[Settlement],
     writes: list[tuple[Claimed, Write]],
 ) -> None:
-    """An owner is only written over a blank one or our own last assignment; anything else is a human's (law 9)."""
+    """An owner is written over a blank one, one that counts as nobody, or our own last assignment (law 9).
+
+    Anything else is a human's. Ids are compared as texts: an id may look like a number.
+    """
     field = target.owner_field(entry.object)
-    stands, wanted = record.fields.get(field), entry.desired.get("owner")
-    if same_value(stands, wanted):
+    stands, wanted = str(record.fields.get(field) or ""), entry.desired.get("owner")
+    if not field:
+        settled.append(_settlement(entry, OutboxState.CLOSED, "the mapping names no field for the owner any more"))
+    elif stands == wanted:
         settled.append(_settlement(entry, OutboxState.DELIVERED, "stood there already"))
     elif stands and stands not in (entry.owner_accepted, *_unassigned(entry)):
-        settled.append(_settlement(entry, OutboxState.CLOSED, "gave way: somebody set the owner meanwhile"))
+        settled.append(_settlement(entry, OutboxState.CLOSED, GAVE_WAY))
+    elif entry.owner_left:
+        settled.append(_settlement(entry, OutboxState.CLOSED, NEW_OWNER_LEFT))
     else:
         write = Write(key=str(entry.id), object=entry.object, record_id=entry.crm_id, fields={field: wanted})
         writes.append((entry, write))
@@ -265,6 +279,15 @@ def _plan_owner(
 def _unassigned(entry: Claimed) -> tuple[Value, ...]:
     """Owners that count as nobody, as the policy listed them when the entry was made."""
     return tuple(str(entry.desired.get("unassigned") or "").split())
+
+
+def _settle_owners(session: Session, settlements: Sequence[Settlement], now: datetime) -> None:
+    """Tell assignments what became of them; leads whose new owner must not be written after all are routed again."""
+    owners = [settled for settled in settlements if settled.entry.kind is Kind.OWNER]
+    assignments.settle(session, [settled.entry.record_id for settled in owners], now)
+    undone = (settled.entry.person_id for settled in owners if settled.words in (NEW_OWNER_LEFT, WITHDRAWN))
+    again = dict.fromkeys((person for person in undone if person is not None), inbox.Priority.CHANGE)
+    inbox.add(session, again, why="change", now=now)
 
 
 def _settlement(entry: Claimed, state: OutboxState, words: str) -> Settlement:
@@ -326,6 +349,7 @@ def _put_back(
         for entry in entries
     ]
     outbox.settle(session, token, unsent, now)
+    _settle_owners(session, unsent, now)
     _note_connection(session, target, [outcome], now)
 
 

@@ -81,6 +81,26 @@ def entries(session: Session, person: int, *, most: int = 20) -> Sequence[Any]:
     )
 
 
+def assignments(session: Session, person: int, *, most: int = 10) -> Sequence[Any]:
+    """Who got the person's leads by which rule, newest first."""
+    return rows(
+        session,
+        """
+        SELECT assignment.id, assignment.record_id, assignment.at, assignment.why, assignment.rule, assignment.state,
+               assignment.policy_version, pool.name AS pool, assignment.member, assignment.owner_before,
+               assignment.owner, crm_user.name AS owner_name, assignment.skipped, assignment.turns_before,
+               assignment.turns_after
+        FROM assignment JOIN link ON link.record_id = assignment.record_id AND link.to_at IS NULL
+             LEFT JOIN pool ON pool.id = assignment.pool_id
+             LEFT JOIN crm_user ON crm_user.connection_id = assignment.connection_id
+                  AND crm_user.crm_id = assignment.owner
+        WHERE link.person_id = :person ORDER BY assignment.id DESC LIMIT :most
+        """,
+        person=person,
+        most=most,
+    )
+
+
 def person(session: Session, person: int) -> Any:
     """The person's own row, and whether they wait in the inbox."""
     [row] = rows(

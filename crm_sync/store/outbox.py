@@ -178,9 +178,12 @@ def claim(
                CASE WHEN taken.why <> 'repair' THEN taken.desired ELSE (
                    SELECT coalesce(jsonb_object_agg(name, record.own_accepted -> name), '{}')
                    FROM jsonb_object_keys(taken.desired) AS name) END AS desired,
-               record.own_accepted, record.owner_accepted, link.person_id, taken.repeated
+               record.own_accepted, record.owner_accepted, link.person_id, taken.repeated,
+               coalesce(NOT chosen.active, false) AS owner_left
         FROM taken JOIN record ON record.id = taken.record_id
              LEFT JOIN link ON link.record_id = record.id AND link.to_at IS NULL
+             LEFT JOIN crm_user AS chosen ON taken.kind = 'owner' AND chosen.connection_id = taken.connection_id
+                  AND chosen.crm_id = taken.desired ->> 'owner'
         ORDER BY taken.priority, taken.id
         """,
         connection=connection,
@@ -206,6 +209,7 @@ def claim(
             owner_accepted=row.owner_accepted,
             person_id=row.person_id,
             repeated=row.repeated,
+            owner_left=row.owner_left,
         )
         for row in found
     ]
@@ -315,11 +319,17 @@ def _note_accepted(session: Session, delivered: Sequence[Settlement]) -> None:
         session,
         """
         UPDATE record SET
-            own_accepted = CASE WHEN kind = 'fields' THEN record.own_accepted || desired ELSE record.own_accepted END,
-            own_shown = CASE WHEN kind = 'fields' THEN record.own_shown || desired ELSE record.own_shown END,
-            owner_accepted = CASE WHEN kind = 'owner' THEN desired ->> 'owner' ELSE record.owner_accepted END
-        FROM unnest(CAST(:records AS bigint[]), CAST(:kinds AS text[]), CAST(:desired AS jsonb[]))
-             AS accepted (record_id, kind, desired)
+            own_accepted = record.own_accepted || coalesce(accepted.fields, '{}'),
+            own_shown = record.own_shown || coalesce(accepted.fields, '{}'),
+            owner_accepted = coalesce(accepted.owner, record.owner_accepted)
+        FROM (
+            -- One row a record: of several that meet it, an UPDATE applies only one.
+            SELECT record_id, jsonb_agg(desired) FILTER (WHERE kind = 'fields') -> 0 AS fields,
+                   max(desired ->> 'owner') FILTER (WHERE kind = 'owner') AS owner
+            FROM unnest(CAST(:records AS bigint[]), CAST(:kinds AS text[]), CAST(:desired AS jsonb[]))
+                 AS settled (record_id, kind, desired)
+            GROUP BY record_id
+        ) AS accepted
         WHERE record.id = accepted.record_id
         """,
         records=[s.entry.record_id for s in delivered],

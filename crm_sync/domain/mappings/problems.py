@@ -7,7 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from crm_sync.domain.columns import ACCOUNT_COLUMNS, CONSENT_COLUMNS, DEAL_COLUMNS, PERSON_COLUMNS, PROTECTED, Shape
+from crm_sync.domain.columns import (
+    CONSENT_COLUMNS,
+    DEAL_COLUMNS,
+    MAPPED_ACCOUNT_COLUMNS,
+    PERSON_COLUMNS,
+    PROTECTED,
+    Shape,
+)
 from crm_sync.domain.documents import did_you_mean
 from crm_sync.domain.fields import OWN_FIELDS, Catalogue, CatalogueField, FieldType, OwnField
 from crm_sync.domain.mappings.translation import FALSE_WORDS, TRUE_WORDS
@@ -57,7 +64,7 @@ def _shapes(mapping: MappingVersion, object: str) -> Mapping[str, Shape]:
     if object in mapping.people:
         return {**PERSON_COLUMNS, **{name: extra.shape for name, extra in mapping.people[object].extra.items()}}
     if object in mapping.accounts:
-        return ACCOUNT_COLUMNS
+        return MAPPED_ACCOUNT_COLUMNS
     return CONSENT_COLUMNS if object in mapping.consents else DEAL_COLUMNS
 
 

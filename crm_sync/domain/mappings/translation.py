@@ -40,7 +40,11 @@ def translate(mapping: MappingVersion, object: str, ids: Sequence[int], fields: 
         raise ConfigError(f"{object} is not mapped; {did_you_mean(object, list(mapping.roles))}", field=object)
     shapes = DEAL_COLUMNS if object in mapping.deals else {**PERSON_COLUMNS, **mapping.extras}
     read = _Reader(fields)
-    columns = {column: read.column(source, shapes[column]) for column, source in mapping.sources_of(object).items()}
+    columns = {
+        column: read.column(source, shapes[column])
+        for column, source in mapping.sources_of(object).items()
+        if not (column == "owner_id" and object in mapping.accounts)
+    }
     if "email" in columns:
         columns["email"] = columns["email"].str.to_lowercase()
     if object in mapping.people:

@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from crm_sync.domain import documents
 from crm_sync.domain.changes import Role
 from crm_sync.domain.columns import (
-    ACCOUNT_COLUMNS,
     CONSENT_COLUMNS,
     DEAL_COLUMNS,
+    MAPPED_ACCOUNT_COLUMNS,
     PERSON_COLUMNS,
     SCORE_CONSENT_COLUMNS,
     Direction,
@@ -75,7 +75,7 @@ def _extra_name(name: str) -> str:
 
 
 CanonicalColumn = Annotated[str, _one_of(MAPPED_PERSON_COLUMNS, "a canonical column")]
-AccountColumn = Annotated[str, _one_of(ACCOUNT_COLUMNS, "a column of an account")]
+AccountColumn = Annotated[str, _one_of(MAPPED_ACCOUNT_COLUMNS, "a column of an account")]
 ConsentColumn = Annotated[str, _one_of(CONSENT_COLUMNS, "a column of consent")]
 DealColumn = Annotated[str, _one_of(DEAL_COLUMNS, "a column of a deal")]
 ExtraName = Annotated[str, AfterValidator(_extra_name)]
