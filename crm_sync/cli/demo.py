@@ -182,7 +182,11 @@ def _learn(stage: Stage, processes: Stack) -> None:
     """A model from the sandbox's own history takes over from the rules, and everybody is evaluated by it."""
     stage.head("Train on the history of both CRMs, and put the model in use")
     ours = stage.installation
-    candidate = train(ours.transaction, ours, ours.models, ours.now(), author="demo")
+    try:
+        candidate = train(ours.transaction, ours, ours.models, ours.now(), author="demo")
+    except ConfigError as error:  # a few hundred people are enough to see the job, and too few to learn from
+        say(f"  Not trained: {error}.")
+        return
     report = candidate.manifest.report
     say(
         f"  {report.people:,} people, {report.positives:,} converted within {report.horizon_days} days of a snapshot; "
