@@ -43,8 +43,11 @@ class Scene:
         return found
 
     def command(self, *arguments: str) -> float:
-        """CPU seconds of one `crm-sync` command, from its cold start to its end."""
-        return self._run("crm_sync", *arguments)[0]
+        """CPU seconds of one `crm-sync` command, from its cold start to its end.
+
+        The first of two runs leaves the bytecode that an installed package comes with.
+        """
+        return min(self._run("crm_sync", *arguments)[0] for _ in range(2))
 
     def _run(self, module: str, *arguments: str) -> tuple[float, str]:
         before = os.times()
@@ -69,6 +72,8 @@ def scene(servers: Servers, home: Path, *, kind: CrmKind, leads: int, seed: int)
     env = {
         **os.environ,
         **ONE_THREAD,
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(home / "bytecode"),
         "CRM_SYNC_HOME": str(place),
         "CRM_SYNC_DATABASE_URL": url,
         "CRM_SYNC_BROKER_URL": servers.broker_url,
