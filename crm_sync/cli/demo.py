@@ -30,7 +30,9 @@ from crm_sync.domain.policies import parse_policy
 from crm_sync.domain.records import CrmKind
 from crm_sync.errors import ConfigError
 from crm_sync.flows.connect import Person, Request, connect
+from crm_sync.flows.promote import promote
 from crm_sync.flows.publish import Publisher, publish_mapping, publish_policy
+from crm_sync.flows.train import train
 from crm_sync.sandbox.client import SandboxClient
 from crm_sync.settings import Settings
 from crm_sync.store import explanations
@@ -84,6 +86,7 @@ def demo(
         _publish(stage, joined)
         processes.start_workers()
         _first_round(stage, processes)
+        _learn(stage, processes)
         changed = demo_report.rep_changes(installation, crms, joined)
         _wait_for_changes(stage, processes, changed)
         _report(stage, joined)
@@ -175,6 +178,27 @@ def _first_round(stage: Stage, processes: Stack) -> None:
     stage.first_round = {kind: {**crm.summary(), "written": _written(stage, kind)} for kind, crm in stage.crms.items()}
 
 
+def _learn(stage: Stage, processes: Stack) -> None:
+    """A model from the sandbox's own history takes over from the rules, and everybody is evaluated by it."""
+    stage.head("Train on the history of both CRMs, and put the model in use")
+    ours = stage.installation
+    candidate = train(ours.transaction, ours, ours.models, ours.now(), author="demo")
+    report = candidate.manifest.report
+    say(
+        f"  {report.people:,} people, {report.positives:,} converted within {report.horizon_days} days of a snapshot; "
+        f"measured on the newest ripe part, which nothing was fitted on:"
+    )
+    demo_report.measures(candidate.manifest)
+    promote(ours.transaction, ours.models, candidate.version, ours.now(), author="demo", adopt_buckets=True)
+
+    def settled() -> bool:
+        with ours.transaction() as session:
+            return bool(explanations.progress(session).settled)
+
+    _wait(processes, settled)
+    say(f"  {candidate.version} scores now; records whose bucket or main reason changed were written again.")
+
+
 def _written(stage: Stage, kind: CrmKind) -> int:
     with stage.installation.transaction() as session:
         return explanations.delivered(session, kind)
@@ -227,13 +251,13 @@ def _wait_for_changes(stage: Stage, processes: Stack, changed: list[demo_report.
     stage.head("A rep changes a few leads; the new scores arrive by themselves")
     for change in changed:
         say(f"  {change.what}")
-    began = time.monotonic()
+    began, missing = time.monotonic(), list(changed)
 
     def arrived() -> bool:
-        for change in changed:
-            if change.after is None and (now := change.read()) != change.before:
-                change.after, change.seconds = now, time.monotonic() - began
-        return all(change.after is not None for change in changed)
+        for change in [each for each in missing if each.arrived()]:
+            change.seconds = time.monotonic() - began
+            missing.remove(change)
+        return not missing
 
     _wait(processes, arrived)
     for change in changed:

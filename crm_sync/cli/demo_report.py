@@ -16,6 +16,7 @@ from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.records import CrmKind, Value
 from crm_sync.domain.states import STATE_WORDS, State
 from crm_sync.sandbox.client import SandboxClient
+from crm_sync.scoring.artifacts import Manifest
 from crm_sync.store import explanations
 from crm_sync.store.engine import rows
 from crm_sync.wiring import Installation
@@ -36,6 +37,21 @@ def population(summary: Mapping[str, Any]) -> str:
         f"  {summary['people']:,} people ({summary['people_in_both']:,} of them in both CRMs) with "
         f"{summary['activities']:,} activities; {summary['conversion_rate']:.0%} converted."
     )
+
+
+def measures(manifest: Manifest) -> None:
+    """What the model, the rules and the baseline are worth, on data that none of them was fitted on."""
+    named = {"model": "CatBoost", "rules": "rules", "logistic": "logistic baseline"}
+    lines = [
+        [
+            f"  {named[name]}",
+            f"{m.auc:.3f} [{m.auc_low:.3f}, {m.auc_high:.3f}]",
+            f"{m.log_loss:.3f}",
+            f"{m.capture:.2f}",
+        ]
+        for name, m in manifest.report.measures.items()
+    ]
+    table("", ["scorer", "AUC [95 %]", "log-loss", "capture at 20 %"], lines)
 
 
 @dataclass
@@ -96,6 +112,7 @@ class Change:
     object: str
     crm_id: str
     before: dict[str, Value]
+    pulled_before: Any = None
     after: dict[str, Value] | None = None
     seconds: float = 0.0
 
@@ -103,8 +120,20 @@ class Change:
         values = own_values(self.installation, self.connection, self.object, self.crm_id)
         return {name: values[name] for name in ("score", "bucket", "state")}
 
+    def arrived(self) -> bool:
+        """Whether the change is through all three legs, be it that the CRM shows something new or keeps what stood."""
+        self.after = self.read()
+        if self.after != self.before:
+            return True
+        with self.installation.transaction() as session:
+            now = explanations.standing(session, self.connection.id, self.object, self.crm_id)
+        is_through = now.seen_at != self.pulled_before and now.evaluated_at and now.evaluated_at >= now.seen_at
+        return bool(is_through and not now.under_way)
+
     def told(self) -> str:
         assert self.after is not None
+        if self.after == self.before:
+            return f"{self.crm_id}: evaluated again after {self.seconds:.0f} s; {_state(self.after)} still says it"
         return f"{self.crm_id}: {_state(self.before)} → {_state(self.after)} after {self.seconds:.0f} s"
 
 
@@ -124,6 +153,8 @@ def rep_changes(
     def note(what: str, connection: Connection, row: Any) -> None:
         change = Change(what, installation, connection, row.object, row.crm_id, before={})
         change.before = change.read()
+        with installation.transaction() as session:
+            change.pulled_before = explanations.standing(session, connection.id, row.object, row.crm_id).seen_at
         changes.append(change)
 
     if row := _pick(installation, salesforce, "scored", "Lead", best=False):

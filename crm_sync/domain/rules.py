@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import polars as pl
 
+from crm_sync.domain.columns import EXTRA_PREFIX
 from crm_sync.domain.features import KIND_FIELDS, field_of
 from crm_sync.domain.policies import ActivityRule, Engagement, PolicyVersion, Range, Rule, Test
 from crm_sync.domain.scores import Floats, Scored
@@ -42,7 +43,9 @@ def rule_scores(policy: PolicyVersion, facts: pl.DataFrame, seen: pl.DataFrame) 
     """
     expressions = _expressions(policy)
     decayed = seen.group_by("row").agg(*expressions.activities)
-    rows = facts.with_row_index("row").join(decayed, on="row", how="left", maintain_order="left")
+    # A batch has the extra columns of the connections that it comes from; what no record maps is null.
+    absent = [pl.lit(None).alias(name) for name in _extras(policy) if name not in facts.columns]
+    rows = facts.with_columns(absent).with_row_index("row").join(decayed, on="row", how="left", maintain_order="left")
     fit, engaged = expressions.fit, expressions.capped
     named = {
         **{f"fit {field}": points for field, points in fit.items()},
@@ -86,6 +89,13 @@ def _expressions(policy: PolicyVersion) -> _Expressions:
         ),
         capped=_capped(engagement.activities),
     )
+
+
+@lru_cache(maxsize=16)
+def _extras(policy: PolicyVersion) -> frozenset[str]:
+    """Extra columns that a rule of `policy` looks at."""
+    rules = (*policy.score.fit.rules, *policy.score.engagement.rules)
+    return frozenset(column for rule in rules for column in rule.when if column.startswith(EXTRA_PREFIX))
 
 
 def _by_field(rules: Iterable[Rule]) -> dict[str, pl.Expr]:

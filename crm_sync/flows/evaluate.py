@@ -75,7 +75,18 @@ def evaluate(
         if not claim:
             return Evaluated()
         mappings, policy = rules.mappings(session), rules.policy(session)
+    with inbox.freed_on_failure(transaction, claim):
+        return _evaluate(transaction, rules, claim, mappings, policy, now)
 
+
+def _evaluate(
+    transaction: Transaction,
+    rules: Rules,
+    claim: inbox.Claim,
+    mappings: Mapping[ConnectionId, MappingVersion],
+    policy: PolicyVersion,
+    now: datetime,
+) -> Evaluated:
     people = sorted(claim.numbers)
     with transaction() as session:
         read = Read(

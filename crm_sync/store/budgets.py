@@ -21,7 +21,8 @@ PATIENCE = timedelta(seconds=25)
 def _take(session: Session, connection: ConnectionId, span: Span, calls: int, now: datetime) -> datetime | None:
     """Take `calls` from a window. The moment it ends, or None where they don't fit.
 
-    They fit while our own count stays within our share, and everybody's, as the CRM last told it, within its limit.
+    They fit while our own count stays within our share, and everybody's within its limit: what the CRM last told, and
+    all that we took since.
     """
     found = rows(
         session,
@@ -30,7 +31,7 @@ def _take(session: Session, connection: ConnectionId, span: Span, calls: int, no
         VALUES (:connection, :span, :allowed, :calls, :ends)
         ON CONFLICT (connection_id, span) DO UPDATE SET
             taken = CASE WHEN held.resets_at <= :now THEN excluded.taken ELSE held.taken + excluded.taken END,
-            seen_used = CASE WHEN held.resets_at > :now THEN held.seen_used END,
+            seen_used = CASE WHEN held.resets_at > :now THEN held.seen_used + excluded.taken END,
             resets_at = CASE WHEN held.resets_at <= :now THEN excluded.resets_at ELSE held.resets_at END
         WHERE held.resets_at <= :now
            OR (held.taken + :calls <= held.allowed

@@ -190,3 +190,23 @@ def delivered(session: Session, kind: str) -> int:
         kind=kind,
     )
     return int(row.n)
+
+
+def standing(session: Session, connection: int, object: str, crm_id: str) -> Any:
+    """When one record was last pulled and its person last evaluated, and whether anything is still on its way."""
+    [row] = rows(
+        session,
+        """
+        SELECT record.seen_at, person.evaluated_at,
+               EXISTS (SELECT FROM inbox WHERE person_id = person.id)
+               OR EXISTS (SELECT FROM outbox WHERE record_id = record.id AND state IN ('waiting', 'in_flight'))
+                   AS under_way
+        FROM record JOIN link ON link.record_id = record.id AND link.to_at IS NULL
+             JOIN person ON person.id = link.person_id
+        WHERE connection_id = :connection AND object = :object AND crm_id = :crm_id
+        """,
+        connection=connection,
+        object=object,
+        crm_id=crm_id,
+    )
+    return row

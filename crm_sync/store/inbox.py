@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
 from sqlmodel import Session
 
-from crm_sync.store.engine import rows, run
+from crm_sync.store.engine import Transaction, rows, run
+
+OFTEN, PARKED = 4, timedelta(hours=1)
+"""Who was tried so often without success is tried alone, and only so often."""
 
 
 class Priority(IntEnum):
@@ -103,27 +107,35 @@ def claim(session: Session, now: datetime, *, most: int, span: timedelta, large:
     """Take up to `most` people, the most urgent first, and draw a new evaluation number for each.
 
     Where nobody urgent waits, up to `large` are taken if that is more. A claim that its worker didn't finish lapses
-    after `span`, and somebody else takes it. People of a first pull wait until every feed has been walked once: a score
-    over half a history would be wrong, and soon written again.
+    after `span`, and somebody else takes it: together with those that were tried as often, and the fewer the more
+    often. So whoever can't be evaluated holds back nobody else, and is tried once an hour. People of a first pull wait
+    until every feed has been walked once: a score over half a history would be wrong, and soon written again.
     """
     token = uuid.uuid4()
     found = rows(
         session,
         """
-        WITH due AS (
+        WITH first AS MATERIALIZED (
+            SELECT attempts AS tries FROM inbox
+            WHERE available_at <= :now AND (claimed_until IS NULL OR claimed_until < :now)
+            ORDER BY priority, since LIMIT 1
+        ), due AS (
             SELECT person_id FROM inbox
             WHERE available_at <= :now AND (claimed_until IS NULL OR claimed_until < :now)
               AND (priority <> :backfill OR NOT EXISTS (
                 SELECT FROM feed JOIN connection ON connection.id = feed.connection_id
                 WHERE feed.walking_first AND feed.last_problem = '' AND connection.wait_until IS NULL
                   AND connection.state IN ('observing', 'active')))
+              AND attempts = (SELECT tries FROM first)
             ORDER BY priority, since
-            LIMIT CASE WHEN EXISTS (
+            LIMIT ceil(CASE WHEN EXISTS (
                 SELECT FROM inbox WHERE priority < :backfill AND available_at <= :now
                    AND (claimed_until IS NULL OR claimed_until < :now)) THEN :most ELSE :large END
+                / power(8, (SELECT tries FROM first)))
             FOR UPDATE SKIP LOCKED
         ), taken AS (
-            UPDATE inbox SET token = :token, claimed_until = :until, attempts = attempts + 1
+            UPDATE inbox SET token = :token, attempts = attempts + 1,
+                   claimed_until = CASE WHEN attempts < :often THEN CAST(:until AS timestamptz) ELSE :parked END
             FROM due WHERE inbox.person_id = due.person_id
             RETURNING inbox.person_id, inbox.changes, inbox.why, inbox.priority
         )
@@ -137,6 +149,8 @@ def claim(session: Session, now: datetime, *, most: int, span: timedelta, large:
         most=most,
         large=max(most, large),
         backfill=int(Priority.BACKFILL),
+        often=OFTEN,
+        parked=now + span + PARKED,
     )
     return Claim(
         token=token,
@@ -145,6 +159,29 @@ def claim(session: Session, now: datetime, *, most: int, span: timedelta, large:
         why={row.id: row.why for row in found},
         urgent=any(row.priority < Priority.BACKFILL for row in found),
     )
+
+
+@contextmanager
+def freed_on_failure(transaction: Transaction, held: Claim) -> Iterator[None]:
+    """Where a bug of ours rises, let others have these people at once instead of when the claim lapses.
+
+    Those who were tried often keep their claim, and so are left alone for a while.
+    """
+    try:
+        yield
+    except Exception:
+        with transaction() as session:
+            run(
+                session,
+                """
+                UPDATE inbox SET token = NULL, claimed_until = NULL
+                WHERE person_id = ANY(CAST(:people AS bigint[])) AND token = :token AND attempts <= :often
+                """,
+                people=list(held.numbers),
+                token=held.token,
+                often=OFTEN,
+            )
+        raise
 
 
 class ClaimLapsedError(Exception):

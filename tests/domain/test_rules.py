@@ -38,6 +38,9 @@ def engagement_policy(*activities: dict[str, Any], half_life_days: float = 10) -
         pytest.param({"has_phone": True}, {}, True, id="truth"),
         pytest.param({"country_code": "us"}, {}, True, id="country"),
         pytest.param({"x_budget": {"at_least": 5}}, {"x_budget": 7.0}, True, id="extra-column"),
+        pytest.param({"x_budget": {"at_least": 5}}, {}, False, id="extra-column-of-another-crm"),
+        pytest.param({"x_budget": ["high"]}, {}, False, id="words-of-another-crm"),
+        pytest.param({"x_budget": "missing"}, {}, True, id="missing-as-no-record-maps-it"),
         pytest.param({"has_phone": True, "title_rank": "executive"}, {}, False, id="every-test-must-pass"),
     ],
 )

@@ -122,6 +122,6 @@ def test_given_one_crm_is_only_observed_when_settled_then_the_other_alone_is_wri
 
     settle(salesforce, hubspot)
 
-    assert salesforce.written() == []
+    assert salesforce.written(lead) == []
     assert hubspot.shown(contact)["state"] == "scored"
     assert hubspot.history(contact)[-1].score == salesforce.history(lead)[-1].score
