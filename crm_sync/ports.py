@@ -1,4 +1,7 @@
-"""What we ask of the outside: a CRM connector, the meter that its calls go through, and a scorer."""
+"""What we ask of the outside: a CRM connector, and the meter that its calls go through.
+
+A third port, the scorer, is in `domain/scores.py`: who only talks to a CRM need not load numpy for it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ from typing import Protocol
 from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
 from crm_sync.domain.fields import Catalogue, OwnField
 from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch
-from crm_sync.domain.scores import Scored as Scored
-from crm_sync.domain.scores import Scorer as Scorer
 from crm_sync.domain.writes import Outcome, Write
 
 

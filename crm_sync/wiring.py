@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from sqlalchemy import Engine
 from sqlmodel import Session
@@ -25,13 +25,16 @@ from crm_sync.errors import AuthError, ConfigError
 from crm_sync.flows.connect import Means, wrong_org
 from crm_sync.flows.pull import Source, is_wanted
 from crm_sync.flows.push import Target
-from crm_sync.ports import Connector, Meter, SaveCredentials, Scorer
+from crm_sync.ports import Connector, Meter, SaveCredentials
 from crm_sync.settings import Settings
 from crm_sync.store import connections, model_versions, versions
 from crm_sync.store.budgets import ConnectionMeter
 from crm_sync.store.engine import Transaction, make_engine, transactions
 
 log = logging.getLogger("crm_sync")
+
+if TYPE_CHECKING:
+    from crm_sync.domain.scores import Scorer
 
 Parsed = TypeVar("Parsed", MappingVersion, PolicyVersion)
 

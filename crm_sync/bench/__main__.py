@@ -53,12 +53,13 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measure(servers: Servers, home: Path, asked: argparse.Namespace) -> list[Found]:
-    yardstick = _yardstick(asked.seed)
+    model_file = home / "model.cbm"
+    yardstick = _yardstick(asked.seed, model_file)
     found: list[Found] = []
     for crm in asked.crm:
         kind, smaller = CrmKind(crm), None
         for leads in sorted(asked.leads):
-            with scene(servers, home, kind=kind, leads=leads, seed=asked.seed) as there:
+            with scene(servers, home, model_file, kind=kind, leads=leads, seed=asked.seed) as there:
                 sys.stderr.write(f"{NAMES[kind]}, {leads:,} leads …\n")
                 measured: dict[str, Any] = {what: there.measure(what) for what in ("first", "steady")}
                 poll = there.command("poll", kind.value)
@@ -67,9 +68,9 @@ def _measure(servers: Servers, home: Path, asked: argparse.Namespace) -> list[Fo
     return found
 
 
-def _yardstick(seed: int) -> float:
+def _yardstick(seed: int, model_file: Path) -> float:
     done = subprocess.run(
-        [sys.executable, "-m", "crm_sync.bench.yardstick", str(seed)],
+        [sys.executable, "-m", "crm_sync.bench.yardstick", str(seed), str(model_file)],
         env={**os.environ, **ONE_THREAD},
         stdout=subprocess.PIPE,
         check=True,

@@ -1,8 +1,8 @@
-"""The process that is measured: `python -m crm_sync.bench.measured first|steady CRM READY_FILE`, tells JSON.
+"""The process that is measured: `python -m crm_sync.bench.measured first|steady CRM READY_FILE MODEL_FILE`.
 
 `first` joins an empty installation to a full CRM and takes all three legs over everybody in it. `steady` goes on from
 there: an idle poll, 1,000 changed leads there and back, and ten echo cycles. Apart, so that each has a peak of memory
-of its own.
+of its own. Both tell JSON.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crm_sync.bench import yardstick
 from crm_sync.bench.costs import Costs, Meters, Statements, peak_memory
 from crm_sync.bench.joining import join
 from crm_sync.bench.legs import Legs
 from crm_sync.domain.changes import Feed, Role, Walk
 from crm_sync.domain.records import CrmKind
+from crm_sync.domain.scores import Scorer
 from crm_sync.sandbox.client import SandboxClient
 from crm_sync.settings import Settings
 from crm_sync.store import connections
@@ -29,6 +31,16 @@ ECHO_CYCLES = 10
 AN_HOUR_AND_MORE = 4_000
 PEOPLE = {CrmKind.SALESFORCE: "Lead", CrmKind.HUBSPOT: "contacts"}
 Told = dict[str, Any]
+
+
+class Scoring(Installation):
+    """An installation whose champion is the yardstick's model; which one is asked for as often as ever."""
+
+    model: Scorer | None = None
+
+    def scorer(self) -> Scorer | None:
+        super().scorer()
+        return self.model
 
 
 def first(legs: Legs, meters: Meters) -> Told:
@@ -152,9 +164,10 @@ def _told(costs: Costs, **more: Any) -> Told:
     }
 
 
-def measure(what: str, kind: CrmKind, ready: Mapping[str, Any]) -> Told:
+def measure(what: str, kind: CrmKind, ready: Mapping[str, Any], model_file: Path) -> Told:
     """Do `first` or `steady` in the installation that the environment names."""
-    installation = Installation(Settings.from_env())
+    installation = Scoring(Settings.from_env())
+    installation.model = yardstick.scorer(model_file)
     statements = Statements(installation.engine)
     with SandboxClient(ready[kind.value]["url"]) as crm:
         meters = Meters(statements=statements, crm=crm)
@@ -170,4 +183,5 @@ def measure(what: str, kind: CrmKind, ready: Mapping[str, Any]) -> Told:
 
 
 if __name__ == "__main__":
-    json.dump(measure(sys.argv[1], CrmKind(sys.argv[2]), json.loads(Path(sys.argv[3]).read_text())), sys.stdout)
+    _what, _crm, _ready, _model = sys.argv[1:]
+    json.dump(measure(_what, CrmKind(_crm), json.loads(Path(_ready).read_text()), Path(_model)), sys.stdout)

@@ -20,13 +20,14 @@ from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion, parse_policy
 from crm_sync.domain.records import CrmKind
+from crm_sync.domain.scores import Scorer
 from crm_sync.examples import example_mapping, example_policy
 from crm_sync.flows.evaluate import Evaluated, evaluate
 from crm_sync.flows.publish import Publisher, publish_mapping, publish_policy
 from crm_sync.flows.pull import Pulled, Source, is_wanted, pull
 from crm_sync.flows.push import Pushed, Target, push
 from crm_sync.flows.steer import steer
-from crm_sync.ports import Connector, Scorer
+from crm_sync.ports import Connector
 from crm_sync.sandbox.faults import Fault
 from crm_sync.sandbox.journal import FieldWrite
 from crm_sync.store import audit, connections, feeds, inbox, outbox, versions
