@@ -91,8 +91,8 @@ class Installation:
 
     @property
     def claim_span(self) -> timedelta:
-        """How long a claim on outbox entries lasts: a batch is at most some twenty calls."""
-        return self.settings.call_deadline * 22 + CLAIM_MARGIN
+        """How long a claim on outbox entries lasts: with an owner for each record, a batch is some thirty calls."""
+        return self.settings.call_deadline * 32 + CLAIM_MARGIN
 
     @property
     def evaluation_span(self) -> timedelta:
