@@ -22,9 +22,7 @@ from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion, parse_policy
 from crm_sync.domain.records import CrmKind
 from crm_sync.errors import AuthError, ConfigError
-from crm_sync.flows.connect import Means, wrong_org
 from crm_sync.flows.pull import Source, is_wanted
-from crm_sync.flows.push import Target
 from crm_sync.ports import Connector, Meter, SaveCredentials
 from crm_sync.settings import Settings
 from crm_sync.store import connections, model_versions, versions
@@ -33,8 +31,10 @@ from crm_sync.store.engine import Transaction, make_engine, transactions
 
 log = logging.getLogger("crm_sync")
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a command loads only the flow that it runs
     from crm_sync.domain.scores import Scorer
+    from crm_sync.flows.connect import Means
+    from crm_sync.flows.push import Target
 
 Parsed = TypeVar("Parsed", MappingVersion, PolicyVersion)
 
@@ -129,6 +129,8 @@ class Installation:
                 connections.needs_sign_in(session, connection, str(error), actor="worker", now=self.now())
             raise
         if connection.org_id and identity.org_id != connection.org_id:
+            from crm_sync.flows.connect import wrong_org
+
             wrong_org.stop(self.transaction, connection, identity, actor="worker", now=self.now())
             raise AuthError(
                 f"{connection.name} leads to {identity.name} ({identity.org_id}) now, not to {connection.org_name}; "
@@ -170,6 +172,8 @@ class Installation:
                 deadline=self.settings.call_deadline,
                 now=_machine_time,
             )
+
+        from crm_sync.flows.connect import Means
 
         return Means(open=open_it, meter=self.meter, mapping=self.mapping_by_id, now=self.now)
 
@@ -239,6 +243,8 @@ class Installation:
         waits = found.wait_until is not None and found.wait_until > _machine_time()
         if mapping is None or waits or found.state not in PUSHING:
             return None
+        from crm_sync.flows.push import Target
+
         return Target(
             connection=found,
             connector=self.confirmed_connector(found),
