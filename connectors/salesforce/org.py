@@ -34,12 +34,14 @@ def identity(session: Session) -> OrgIdentity:
 def _user(session: Session) -> tuple[str, str]:
     """Id and name of the signed-in user.
 
-    An app that may use the API alone is refused the userinfo endpoint; the list of resources names the user's id, too
-    (`"identity": "https://login.salesforce.com/id/00D…/005…"`). Source: REST API guide, "Resources by Version".
+    An app that may use the API alone is refused the userinfo endpoint. The sign-in told the id, and a session that
+    was given to us learns it from the list of resources (`"identity": "https://login.salesforce.com/id/00D…/005…"`).
     """
     try:
         who = as_dict(session.read(lambda client: client.oauth2("userinfo")))
     except (AuthError, ConfigError):
+        if session.user_id:
+            return session.user_id, ""
         listed = as_dict(session.read(lambda client: client.restful("")))
         return str(listed.get("identity") or "").rpartition("/")[2], ""
     if not isinstance(who.get("user_id"), str):

@@ -173,6 +173,28 @@ def test_given_an_app_that_may_only_use_the_api_when_asked_who_we_are_then_the_r
     assert a_connector().identity().user_id == "005SB0000000001AAA"
 
 
+@pytest.mark.parametrize(
+    ("path", "answer", "credentials"),
+    [
+        pytest.param("services/oauth2/token", {"json": TOKEN}, AN_APP, id="oauth"),
+        pytest.param(
+            "services/Soap/u/62.0",
+            {"body": LOGIN_ANSWER},
+            {"method": "password", "username": "u", "password": "p", "security_token": "t"},
+            id="soap",
+        ),
+    ],
+)
+def test_given_an_app_that_may_only_use_the_api_when_it_signed_in_then_the_token_tells_who_we_are(
+    org, path, answer, credentials
+):
+    org.post(f"{ORG}/{path}", **answer)
+    org.get(f"{DATA}/query/", json=a_page({"Id": "00DSB0000000001AAA", "Name": "Acme", "IsSandbox": True}))
+    org.get(f"{ORG}/services/oauth2/userinfo", status=403, body="Missing_OAuth_Token")
+
+    assert a_connector(credentials).identity().user_id == "005SB0000000001AAA"
+
+
 def test_an_ended_session_is_renewed_once_and_saved_before_use(org: responses.RequestsMock):
     saved: list[dict[str, str]] = []
     org.get(LEADS, status=401, json=EXPIRED, headers=HEADERS)
