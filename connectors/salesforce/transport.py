@@ -113,7 +113,7 @@ class Listener:
         self.user_id = ""
 
     def __call__(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        if urlsplit(response.request.url or "").path.startswith(_SIGN_IN_PATHS):
+        if urlsplit(response.url or "").path.startswith(_SIGN_IN_PATHS):
             self._note_user(response.text)
         self._note_usage(response.headers.get("Sforce-Limit-Info", ""))
         self._note_time(response.headers.get("Date", ""), response.elapsed)
