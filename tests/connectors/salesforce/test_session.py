@@ -205,7 +205,7 @@ def test_an_ended_session_is_renewed_once_and_saved_before_use(org: responses.Re
 
     assert len(batch.records) == 1
     assert [call.request.headers.get("Authorization", "")[:6] for call in org.calls] == ["Bearer", "Basic ", "Bearer"]
-    assert saved == [REMEMBERED | {"session_id": "00DSB!TOKEN1"}]
+    assert saved == [REMEMBERED | {"session_id": "00DSB!TOKEN1", "user_id": "005SB0000000001AAA"}]
 
 
 def test_a_token_for_another_address_is_forgotten(org: responses.RequestsMock):
