@@ -169,6 +169,7 @@ def test_given_an_org_that_is_connected_when_connected_under_another_name_then_i
     assert f"is connected already, as '{crm.kind}'" in ran.out
     assert f"--name {crm.kind}" in ran.out
     assert saved(transaction).name == crm.kind
+    assert connect(crm, "--yes").code == 0
 
 
 @ONE_CRM

@@ -113,12 +113,14 @@ def _is_meant(
     now: datetime,
 ) -> bool:
     """Whether this org may be joined under this name. Another one than before stops the connection until confirmed."""
+    if standing is not None and standing.org_id == identity.org_id:
+        return True
     if twin := _twin(transaction, request, identity):
         found = f"{identity.name} ({identity.org_id}) is connected already, as {twin!r}"
         advice = f"Two would write over each other and spend its calls twice: give --name {twin}."
         steps.add(Check(name="same org", passed=False, found=found, advice=advice))
         return False
-    if standing is None or standing.org_id in ("", identity.org_id):
+    if standing is None or not standing.org_id:
         return True
     name, other = "same org", f"this connection was confirmed for {standing.org_name} ({standing.org_id})"
     if standing.is_test is not identity.is_test:
