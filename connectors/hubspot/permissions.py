@@ -56,6 +56,6 @@ def _by_trying(session: Session, object: str) -> Check:
             session.ask(session.owners.get_page, limit=1, archived=False)
         else:
             session.ask(session.objects.get_page, object, limit=1, archived=False)
-    except AuthError as error:
+    except (AuthError, ConfigError) as error:
         return Check(name=object, passed=False, found=error.code, advice=str(error))
     return Check(name=object, passed=True, found="can be read")

@@ -136,6 +136,13 @@ class Session:
         error.__cause__ = refusal
         return error
 
+    def _unread(self, refusal: Refusal) -> CrmSyncError:
+        """The refusal of a read. A scope that lacks is the matter of one object, and the others go on without it."""
+        error = self.error(refusal)
+        if error.code == "MISSING_SCOPES":
+            return ConfigError(str(error), code=error.code)
+        return error
+
     def midnight(self) -> datetime | None:
         """When the daily allowance starts again, None until `account` has told the time zone."""
         if not self.time_zone:
@@ -184,7 +191,7 @@ class Session:
             try:
                 answer = self._signed_in(call)
             except Refusal as refusal:
-                raise self.error(refusal) from refusal
+                raise self._unread(refusal) from refusal
             told = answer.json()
             check(told)
             return told, answer

@@ -13,6 +13,7 @@ from crm_sync.domain.changes import Walk
 from crm_sync.domain.connections import ConnectionState
 from crm_sync.domain.records import CrmKind
 from crm_sync.flows.pull import pull
+from crm_sync.sandbox.hubspot import PRIVATE_APP_KEY
 from crm_sync.store import feeds
 from crm_sync.store.engine import run
 from tests.connectors.world import Trouble
@@ -188,6 +189,25 @@ def test_given_a_wrong_credential_when_pulled_then_the_connection_waits_for_a_si
     assert [entry.subject for entry in site.office.audit("connection_state")] == [f"connection:{site.id}"]
     with site.transaction() as session:
         assert feeds.due(session, site.now + timedelta(days=1)) == []
+
+
+def test_given_a_scope_that_lacks_for_companies_when_pulled_then_people_are_scored_without_them(
+    sites: tuple[Site, Site],
+):
+    _, site = sites
+    [lead] = site.add()
+    scopes = ["crm.objects.contacts.read", "crm.objects.contacts.write"]
+    site.act("set_scopes", token=PRIVATE_APP_KEY, scopes=scopes)
+    companies = next(feed for feed in site.world.connector.feeds() if feed.name == "companies")
+
+    site.pull_feed(companies)
+    site.pull_feed(site.world.people)
+    site.office.evaluate_all(site.now)
+    site.push()
+
+    assert "crm.objects.companies.read" in _feed(site, "companies").last_problem
+    assert site.connection.state is ConnectionState.ACTIVE
+    assert site.shown(lead)["state"] == "scored"
 
 
 def test_given_a_connection_paused_meanwhile_when_a_call_is_refused_then_it_stays_paused(site: Site):

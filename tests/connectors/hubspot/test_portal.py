@@ -17,7 +17,7 @@ from crm_sync.domain.changes import Cursor, Feed
 from crm_sync.domain.fields import OWN_FIELDS, FieldType
 from crm_sync.domain.records import CrmKind, Life, RecordBatch, Tie
 from crm_sync.domain.writes import Answer, Write
-from crm_sync.errors import AuthError, ConfigError, Family
+from crm_sync.errors import ConfigError, Family
 from crm_sync.ports import Connector
 from crm_sync.sandbox.hubspot import PRIVATE_APP_KEY, hubspot_app
 from crm_sync.sandbox.tls import certificate_in
@@ -241,7 +241,7 @@ def test_given_a_missing_scope_then_it_is_named_and_the_other_feeds_go_on(world:
     world.act("set_scopes", token=PRIVATE_APP_KEY, scopes=["crm.objects.contacts.read", "crm.objects.contacts.write"])
 
     [records] = walk(world.connector, world.people, None)
-    with pytest.raises(AuthError, match=r"crm\.objects\.deals\.read"):
+    with pytest.raises(ConfigError, match=r"crm\.objects\.deals\.read"):
         world.connector.changes_since(feed_of(world, "deals"), None, [])
     failed = {check.name: check.advice for check in world.connector.permissions() if not check.passed}
 
