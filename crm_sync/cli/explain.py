@@ -64,7 +64,7 @@ def show(found: dict[str, Any]) -> None:
         say(
             f"  {record['connection']} {record['object']} {record['crm_id']}: {record['life']}, changed "
             f"{_time(record['stamp'])}, pulled {_time(record['seen_at'])}, {record['versions']} versions, "
-            f"{record['activities']} activities; joined by {record['evidence']}"
+            f"{record['activities']} activities; {_joined(record['evidence'])}"
         )
     _show_evaluations(found["evaluations"])
     _show_assignments(found["assignments"])
@@ -79,7 +79,8 @@ def show(found: dict[str, Any]) -> None:
         )
         for each in entry["deliveries"]:
             fields = ", ".join(f"{name}={value!r}" for name, value in each["sent"].items() if "etail" not in name)
-            say(f"    {each['at'][:19]} attempt {each['attempt']}, call {each['call']}: {each['result']}; {fields}")
+            call = f", call {each['call']}" if each["call"] else ""
+            say(f"    {each['at'][:19]} attempt {each['attempt']}{call}: {each['result']}; {fields}")
     if person["evaluate_again_at"]:
         say(f"\nNext: evaluated again by {_time(person['evaluate_again_at'])}, or as soon as something changes.")
 
@@ -116,6 +117,10 @@ def _show_assignments(assignments: list[dict[str, Any]]) -> None:
         )
         for skipped in [] if position else each["skipped"]:
             say(f"    passed over: {skipped['who']} {skipped['why']}")
+
+
+def _joined(evidence: str) -> str:
+    return "the first one" if evidence == "first record" else "joined by e-mail address or a link between the CRMs"
 
 
 def _time(moment: Any) -> str:

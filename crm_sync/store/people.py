@@ -45,7 +45,8 @@ def link(session: Session, realm: str, keys_of: Mapping[int, frozenset[Key]], ke
     groups = group(records)
     before = {record.record_id: record.person_id for record in records}
     people = _people_for(session, groups, now)
-    _relink(session, people, before, now)
+    firsts = {min(each.record_ids) for each in groups if each.person_id is None}
+    _relink(session, people, before, firsts, now)
     _number_on(session, people, before)
     _store_people(session, realm, people, records)
     moved = {record for record, person in people.items() if before[record] != person}
@@ -138,8 +139,13 @@ def _people_for(session: Session, groups: Sequence[Grouping], now: datetime) -> 
     }
 
 
-def _relink(session: Session, people: Mapping[int, int], before: Mapping[int, int | None], now: datetime) -> None:
-    """Close the links of records that change hands and open new ones: histories stay with their records."""
+def _relink(
+    session: Session, people: Mapping[int, int], before: Mapping[int, int | None], firsts: set[int], now: datetime
+) -> None:
+    """Close the links of records that change hands and open new ones: histories stay with their records.
+
+    `firsts` are the records that people were made for; whoever joins one of them does so by a key that they share.
+    """
     moved = [record for record, person in people.items() if before[record] != person]
     if not moved:
         return
@@ -159,7 +165,7 @@ def _relink(session: Session, people: Mapping[int, int], before: Mapping[int, in
         """,
         records=moved,
         people=[people[record] for record in moved],
-        evidence=["first record" if before[record] is None else "identity keys" for record in moved],
+        evidence=["first record" if record in firsts else "shared keys" for record in moved],
         now=now,
     )
 

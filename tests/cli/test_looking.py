@@ -57,6 +57,7 @@ def test_given_a_lead_when_explained_by_id_or_address_then_the_whole_chain_is_to
     [chain] = crm_sync("explain", lead, "--json").json()
 
     assert lead in by_id.out
+    assert "the first one" in by_id.out
     assert "accepted" in by_id.out
     assert [record["crm_id"] for record in chain["records"]] == [lead]
     [evaluation] = chain["evaluations"]

@@ -43,6 +43,8 @@ def test_given_both_are_pulled_first_when_evaluated_then_there_is_one_evaluation
 
     salesforce.office.evaluate_all(salesforce.now)
 
+    links = salesforce.office.ask("SELECT evidence FROM link ORDER BY record_id")
+    assert [link.evidence for link in links] == ["first record", "shared keys"]
     [evaluation] = salesforce.office.ask("SELECT * FROM evaluation")
     assert set(evaluation.mapping_versions) == {str(site.id) for site in sites}
     assert len(salesforce.office.entries("waiting")) == 2
