@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from connectors import registry
-from crm_sync.domain.changes import Role, Walk
+from crm_sync.domain.changes import POLL, Feed, Role, Walk
 from crm_sync.domain.connections import PUSHING, Connection, ConnectionId
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
@@ -220,6 +220,18 @@ class Installation:
             self._parsed[hash] = parse(content)
         return cast(Parsed, self._parsed[hash])
 
+    def feeds(self, connection: Connection, mapping: MappingVersion) -> list[Feed]:
+        """The feeds that `mapping` needs, each as often as the settings say: what changes slowly is asked for less.
+
+        Raises ConfigError or AuthError where the stored credentials can't be used. No call is made.
+        """
+        pace = self.settings.poll_every / POLL
+        return [
+            replace(feed, every=feed.every * pace) if feed.walk is Walk.CHANGES else feed
+            for feed in self.connector(connection).feeds()
+            if is_wanted(feed, mapping)
+        ]
+
     def source(self, connection: int, feed: str) -> Source | None:
         """One feed, ready to be read; None where nothing uses it or the connection has no mapping yet."""
         with self.transaction() as session:
@@ -228,11 +240,9 @@ class Installation:
         if mapping is None:
             return None
         connector = self.confirmed_connector(found)
-        wanted = next((known for known in connector.feeds() if known.name == feed), None)
-        if wanted is None or not is_wanted(wanted, mapping):
+        wanted = next((known for known in self.feeds(found, mapping) if known.name == feed), None)
+        if wanted is None:
             return None
-        if wanted.walk is Walk.CHANGES:
-            wanted = replace(wanted, every=self.settings.poll_every)
         return Source(connection=found, connector=connector, feed=wanted, mapping=mapping, keys=self.keys)
 
     def target(self, connection: int) -> Target | None:

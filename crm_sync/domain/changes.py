@@ -40,14 +40,21 @@ class Walk(StrEnum):
     FULL = "full"
 
 
+POLL = timedelta(seconds=60)
+"""How often changes of people are asked for, unless the settings say otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """One object of a connection that we follow, in one way, `every` so often."""
+    """One object of a connection that we follow, in one way, `every` so often.
+
+    Changes are asked for faster or slower where the settings' pace is another than POLL.
+    """
 
     object: str
     role: Role
     walk: Walk = Walk.CHANGES
-    every: timedelta = timedelta(seconds=60)
+    every: timedelta = POLL
 
     @property
     def name(self) -> str:
