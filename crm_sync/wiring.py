@@ -226,11 +226,18 @@ class Installation:
         Raises ConfigError or AuthError where the stored credentials can't be used. No call is made.
         """
         pace = self.settings.poll_every / POLL
-        return [
-            replace(feed, every=feed.every * pace) if feed.walk is Walk.CHANGES else feed
-            for feed in self.connector(connection).feeds()
-            if is_wanted(feed, mapping)
-        ]
+
+        def often(feed: Feed) -> timedelta:
+            match feed.walk:
+                case Walk.CHANGES:
+                    return feed.every * pace
+                case Walk.WHOLE:
+                    return timedelta(hours=mapping.reread[feed.object])
+                case _:
+                    return feed.every
+
+        found = self.connector(connection).feeds()
+        return [replace(feed, every=often(feed)) for feed in found if is_wanted(feed, mapping)]
 
     def source(self, connection: int, feed: str) -> Source | None:
         """One feed, ready to be read; None where nothing uses it or the connection has no mapping yet."""

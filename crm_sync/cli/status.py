@@ -10,10 +10,11 @@ from sqlmodel import Session
 
 from crm_sync.cli.opened import opened
 from crm_sync.cli.output import emit_json, say, table
+from crm_sync.domain.budgets import calls_to_read
 from crm_sync.domain.changes import Walk
 from crm_sync.domain.connections import PULLING, PUSHING, Connection
 from crm_sync.errors import CrmSyncError
-from crm_sync.store import connections, explanations, feeds, inbox, outbox, versions
+from crm_sync.store import connections, explanations, feeds, inbox, outbox, records, versions
 from crm_sync.wiring import Installation
 
 
@@ -91,7 +92,12 @@ def _at_rest(installation: Installation, session: Session, connection: Connectio
     except CrmSyncError:
         return {}  # `doctor` says what is wrong with the credentials
     polls = sum(timedelta(days=1) / feed.every for feed in followed if feed.walk is Walk.CHANGES)
-    rereads = sum(timedelta(days=1) / feed.every for feed in followed if feed.walk is not Walk.CHANGES)
+    held = records.counts(session, connection.id)
+    rereads = sum(
+        timedelta(days=1) / feed.every * (calls_to_read(connection.kind, held[feed.object]) if whole else 1)
+        for feed in followed
+        if (whole := feed.walk is Walk.WHOLE) or feed.walk is not Walk.CHANGES
+    )
     return {"polls": round(polls), "rereads": round(rereads)}
 
 

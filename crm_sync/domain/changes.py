@@ -31,13 +31,15 @@ class Walk(StrEnum):
 
     CHANGES follows the modification stamp. SWEEP re-reads the last hour by the same order, so that a row that
     became visible late is met. ARCHIVED lists what was removed where the changes don't tell. FULL reads a small
-    table whole.
+    table whole. WHOLE reads all of a large one again, by id, where the mapping asks for it: what moves no stamp
+    (formulas, calculated properties, associations) shows then (law 3).
     """
 
     CHANGES = "changes"
     SWEEP = "sweep"
     ARCHIVED = "archived"
     FULL = "full"
+    WHOLE = "whole"
 
 
 POLL = timedelta(seconds=60)
