@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from crm_sync.domain.connections import ConnectionState
-from tests.flows.sites import Site, payloads
+from crm_sync.flows.pull import pull
+from tests.flows.sites import SPAN, Site, payloads
 
 
 def test_given_an_equal_mapping_or_policy_when_published_then_nothing_happens(site: Site):
@@ -77,6 +78,22 @@ def test_given_a_connection_that_is_paused_when_leads_change_then_no_call_is_mad
     site.settle()
     assert site.shown(lead)["score"] == site.history(lead)[-1].score
     assert [p["after"] for p in payloads(site.office.audit("connection_state"))] == ["paused", "active"]
+
+
+def test_given_a_pause_while_a_worker_reads_page_after_page_when_it_turns_to_the_next_then_no_call_is_made(site: Site):
+    [lead] = site.add()
+    source = site.source(site.world.people)
+    site.steer(ConnectionState.PAUSED)
+    mark = site.mark()
+
+    pulled = pull(site.transaction, source, site.now, span=SPAN)
+
+    assert (pulled.rows, pulled.more) == (0, False)
+    assert site.world.calls(mark) == []
+
+    site.steer(ConnectionState.ACTIVE)
+    site.settle()
+    assert site.shown(lead)["state"] == "scored"
 
 
 def test_given_a_pause_in_the_middle_of_a_batch_when_the_answer_comes_then_it_is_settled(site: Site):
