@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from crm_sync.domain.changes import Walk
 from crm_sync.flows import push as push_flow
 from crm_sync.flows.push import push
 from crm_sync.store import outbox
@@ -165,6 +166,22 @@ def test_given_a_lead_that_ends_while_it_waits_when_pushed_then_it_is_closed_wit
     site.later(seconds=30)
     site.settle()
     assert site.office.entries("waiting", "in_flight", "dead") == []
+
+
+def test_given_a_lead_that_waits_for_its_write_when_its_deletion_is_pulled_then_it_is_closed_without_a_call(site: Site):
+    [lead] = site.add()
+    site.pull()
+    site.office.evaluate_all(site.now)
+
+    site.world.delete(lead)
+    site.later(seconds=30)
+    site.pull(Walk.CHANGES, Walk.ARCHIVED)
+    mark = site.mark()
+    site.push()
+
+    [entry] = site.office.entries()
+    assert (entry.state, entry.words) == ("closed", "the record is converted, merged or deleted")
+    assert site.world.calls(mark) == []
 
 
 def test_given_a_converted_lead_when_pulled_then_the_contact_shows_the_state(sites: tuple[Site, Site]):
