@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from crm_sync.domain.connections import ConnectionState
 from crm_sync.flows.pull import pull
+from crm_sync.store import inbox
+from tests.factories import AlwaysScorer
 from tests.flows.sites import SPAN, Site, payloads
 
 
@@ -31,6 +33,23 @@ def test_given_another_policy_that_moves_no_score_when_published_then_everybody_
     site.settle()
 
     assert {site.history(lead)[-1].policy_version for lead in leads} != {site.history(leads[0])[0].policy_version}
+    assert site.written(*leads, since=mark) == []
+
+
+def test_given_another_model_that_moves_no_score_when_promoted_then_every_score_names_it_and_nobody_is_written(
+    site: Site,
+):
+    leads = site.add(3)
+    site.office.model = AlwaysScorer(0.4, {"title_rank": 1.0}, version="first")
+    site.settle()
+    mark = site.mark()
+
+    site.office.model = AlwaysScorer(0.4, {"title_rank": 1.0}, version="second")
+    with site.transaction() as session:
+        assert inbox.add_everybody(session, why="model", now=site.now) == len(leads)
+    site.settle()
+
+    assert [[each.model_version for each in site.history(lead)] for lead in leads] == [["first", "second"]] * 3
     assert site.written(*leads, since=mark) == []
 
 

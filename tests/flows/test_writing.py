@@ -102,6 +102,21 @@ def test_given_a_lost_answer_when_pushed_again_then_every_field_was_written_once
     assert (entry.state, entry.words) == ("delivered", "confirmed by reading back")
 
 
+def test_given_a_commit_that_fails_when_pushed_then_no_outcome_is_told_before_it_is_read_back(site: Site, lead: str):
+    # It fails where outcomes are noted, after the CRM has accepted them.
+    site.office.ask_as_owner("ALTER TABLE delivery ADD CONSTRAINT broken CHECK (attempt > 1) NOT VALID")
+
+    with pytest.raises(Exception, match="broken"):
+        site.push()
+
+    assert [entry.state for entry in site.office.entries()] == ["in_flight"]
+    assert site.told(lead) == []
+    site.office.ask_as_owner("ALTER TABLE delivery DROP CONSTRAINT broken")
+    site.settle()
+    [told] = payloads(site.told(lead, "fields_delivered"))
+    assert (told["words"], told["attempt"]) == ("confirmed by reading back", 2)
+
+
 def test_given_two_workers_when_they_push_at_once_then_each_field_is_written_once(site: Site):
     leads = site.add(12)
     site.pull()

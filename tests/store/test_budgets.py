@@ -101,6 +101,16 @@ def test_given_the_crm_tells_less_than_we_know_when_asked_then_our_own_count_sta
     assert taken(ConnectionMeter(transaction, salesforce, lambda: NOW), "day") == 0
 
 
+def test_given_answers_that_arrive_out_of_order_when_the_older_tells_less_then_the_higher_count_stays(
+    transaction: Transaction, salesforce: Connection
+):
+    ConnectionMeter(transaction, salesforce, lambda: NOW).seen(Usage(window="day", used=95, limit=100))
+
+    ConnectionMeter(transaction, salesforce, lambda: NOW).seen(Usage(window="day", used=60, limit=100))
+
+    assert taken(ConnectionMeter(transaction, salesforce, lambda: NOW), "day") == 5
+
+
 def test_given_the_day_is_used_up_when_a_new_one_begins_then_calls_are_let_through_again(
     transaction: Transaction, salesforce: Connection
 ):
