@@ -63,6 +63,22 @@ def test_given_other_thresholds_when_published_then_each_lead_shows_its_new_buck
     assert {site.shown(lead)["bucket"] for lead in leads} == {"A"}
 
 
+def test_given_everybody_is_written_for_a_new_policy_when_a_lead_comes_then_it_goes_first(site: Site):
+    site.add(3)
+    site.settle()
+    site.office.publish_policy(site.now, buckets={"A": 3, "B": 2, "C": 1, "hysteresis": 0})
+    site.office.evaluate_all(site.now)
+    site.later(minutes=2)
+    [lead] = site.add()
+    site.pull()
+    site.office.evaluate_all(site.now)
+    mark = site.mark()
+
+    site.push(most=1)
+
+    assert {write.record_id for write in site.written(since=mark)} == {lead}
+
+
 def test_given_a_connection_that_is_observed_when_leads_come_then_they_are_evaluated_and_never_written(site: Site):
     [lead] = site.add()
     site.steer(ConnectionState.OBSERVING)

@@ -149,7 +149,7 @@ def test_given_a_second_waiting_entry_when_written_past_us_then_the_database_ref
 def test_given_writers_that_meet_at_one_record_when_they_put_at_once_then_the_newest_waits_and_nobody_fails(
     transaction: Transaction, connection: Connection, records: list[int]
 ):
-    ready = Barrier(4)
+    ready = Barrier(4, timeout=20)  # one that fails doesn't let the others wait for ever
 
     def work(number: int) -> None:
         for step in range(8):
