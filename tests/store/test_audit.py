@@ -141,6 +141,26 @@ def test_given_the_applications_role_when_it_rewrites_the_log_then_the_database_
         run(session, statement.format(table))
 
 
+@pytest.mark.parametrize("statement", ["UPDATE audit_entry SET kind = ''", "DELETE FROM audit_entry",
+                                       "UPDATE audit_block SET root = ''", "DELETE FROM audit_block",
+                                       "UPDATE delivery SET result = ''"])  # fmt: skip
+def test_given_the_databases_owner_when_a_plain_statement_rewrites_the_log_then_it_is_refused(
+    database_url, outside, statement
+):
+    with psycopg.connect(database_url) as owner, pytest.raises(psycopg.errors.RaiseException, match="append only"):
+        owner.execute(statement)
+
+
+def test_given_two_equal_entries_when_appended_then_their_digests_tell_nothing_of_their_payload(transaction):
+    with transaction() as session:
+        audit.append(session, [an_entry(), an_entry()], NOW)
+
+        first, second = audit.everything(session)
+
+    assert first.payload == second.payload
+    assert first.digest != second.digest
+
+
 def test_given_an_open_transaction_with_an_entry_when_sealed_then_it_waits_for_the_next_block(transaction, keys):
     with transaction() as slow:
         audit.append(slow, [an_entry(1)], NOW)
