@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from crm_sync.store import inbox
+from crm_sync.domain.changes import Feed, Role
+from crm_sync.store import feeds, inbox
 from crm_sync.store.engine import rows, run
 from crm_sync.store.inbox import Priority
 from tests.rows import NOW, a_connection, linked_people
@@ -45,6 +46,26 @@ def test_given_a_fresh_lead_behind_a_storm_when_claimed_then_the_fresh_lead_goes
     waits(transaction, people[:1], priority=Priority.FRESH, now=NOW + timedelta(seconds=1))
 
     assert list(claim(transaction, NOW + timedelta(seconds=2), most=1).numbers) == people[:1]
+
+
+def test_given_people_of_a_first_pull_when_another_feed_is_still_walked_then_they_wait_for_the_whole_history(
+    transaction, people
+):
+    calls = Feed(object="Task", role=Role.ACTIVITY)
+    with transaction() as session:
+        [org] = rows(session, "SELECT id FROM connection")
+        feeds.declare(session, org.id, [calls], NOW)
+    waits(transaction, people[1:], why="backfill", priority=Priority.BACKFILL)
+    waits(transaction, people[:1])
+
+    before = claim(transaction)
+    with transaction() as session:
+        walk = feeds.lease(session, org.id, calls.name, NOW, span=SPAN)
+        feeds.advance(session, walk, cursor={}, watermark=NOW, read=0, due=NOW)
+    after = claim(transaction)
+
+    assert list(before.numbers) == people[:1]
+    assert sorted(after.numbers) == people[1:]
 
 
 def test_given_scores_that_age_when_anything_else_waits_then_it_goes_first(transaction, people):
