@@ -17,7 +17,7 @@ from crm_sync.examples import example_mapping, example_policy
 from crm_sync.flows.push import BATCH
 from crm_sync.settings import Settings
 from crm_sync.store import connections
-from crm_sync.store.engine import rows
+from crm_sync.store.engine import rows, run
 from crm_sync.wiring import Installation
 from crm_sync.workers import evaluate, process, pull, push
 from tests.connectors.world import World
@@ -123,3 +123,21 @@ def test_given_messages_that_come_late_when_the_connection_is_paused_then_no_cal
     push.connection(connection.id)
 
     assert crm.calls(mark) == []
+
+
+def test_given_an_address_that_leads_to_another_org_when_a_worker_begins_then_nothing_is_read_or_written(
+    ours: Installation, connection: Connection, crm: World
+):
+    crm.add_people(1, **US[crm.kind])
+    ours.forget_connectors()
+    with ours.transaction() as session:
+        run(session, "UPDATE connection SET org_id = 'the one that was confirmed'")
+
+    for name in followed(ours, connection):
+        pull.feed(connection.id, name)
+    push.connection(connection.id)
+
+    with ours.transaction() as session:
+        assert connections.by_id(session, connection.id).state is ConnectionState.WRONG_ORG
+        [found] = rows(session, "SELECT count(*) AS n FROM record")
+    assert found.n == 0

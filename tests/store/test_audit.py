@@ -161,6 +161,19 @@ def test_given_two_equal_entries_when_appended_then_their_digests_tell_nothing_o
     assert first.digest != second.digest
 
 
+def test_given_somebody_who_seals_when_another_worker_comes_then_it_leaves_the_block_to_them(transaction, keys):
+    with transaction() as session:
+        audit.append(session, [an_entry()], NOW)
+
+    with transaction() as sealer:
+        run(sealer, "SELECT pg_advisory_xact_lock(:lock)", lock=audit.SEALING)
+        with transaction() as session:
+            found = audit.seal(session, keys, NOW)
+
+    assert found is None
+    assert sealed(transaction, keys).number == 1
+
+
 def test_given_an_open_transaction_with_an_entry_when_sealed_then_it_waits_for_the_next_block(transaction, keys):
     with transaction() as slow:
         audit.append(slow, [an_entry(1)], NOW)
