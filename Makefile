@@ -22,7 +22,7 @@ demo: $(VENV)/run.done
 	"$(BIN)/python" -m crm_sync demo
 
 test: check
-	"$(BIN)/python" -m pytest -n 2 --dist loadfile
+	"$(BIN)/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.done
 	"$(BIN)/python" -m ruff check .

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
 from crm_sync.domain.fields import Catalogue, OwnField
-from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch
+from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch, Wanted
 from crm_sync.domain.writes import Outcome, Write
 
 
@@ -95,11 +95,16 @@ class Connector(Protocol):
     def sweep_from(self, feed: Feed, since: datetime) -> Cursor:
         """A cursor that makes `feed` start again at `since`."""
 
-    def read(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> RecordBatch:
-        """These records as they are now, in the order of `ids` (law 13). Every id has an entry.
+    def read_all(self, wanted: Sequence[Wanted]) -> list[RecordBatch]:
+        """Records as they are now, of several objects in as few calls as the CRM allows (law 13).
 
-        A record that can't be found has life DELETED, or MERGED with its successor, and no fields.
+        One batch for each of `wanted`, in the order of its ids, every id with an entry. A record that can't be found
+        has life DELETED, or MERGED with its successor, and no fields.
         """
+
+    def read(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> RecordBatch:
+        """Records of one object as they are now: `read_all` of one."""
+        return self.read_all([Wanted(object=object, ids=ids, fields=fields)])[0]
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Set values, in batches. One Outcome for each write, in the same order; never raises for a refused call.

@@ -15,16 +15,14 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from connectors import registry
-from crm_sync.domain.changes import Role, Walk
+from crm_sync.domain.changes import POLL, Feed, Role, Walk
 from crm_sync.domain.connections import PULLING, PUSHING, Connection, ConnectionId
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion, parse_policy
 from crm_sync.domain.records import CrmKind
 from crm_sync.errors import AuthError, ConfigError
-from crm_sync.flows.connect import Means, wrong_org
 from crm_sync.flows.pull import Source, is_wanted
-from crm_sync.flows.push import Target
 from crm_sync.ports import Connector, Meter, SaveCredentials
 from crm_sync.settings import Settings
 from crm_sync.store import connections, model_versions, versions
@@ -33,8 +31,10 @@ from crm_sync.store.engine import Transaction, make_engine, transactions
 
 log = logging.getLogger("crm_sync")
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a command loads only the flow that it runs
     from crm_sync.domain.scores import Scorer
+    from crm_sync.flows.connect import Means
+    from crm_sync.flows.push import Target
 
 Parsed = TypeVar("Parsed", MappingVersion, PolicyVersion)
 
@@ -91,8 +91,8 @@ class Installation:
 
     @property
     def claim_span(self) -> timedelta:
-        """How long a claim on outbox entries lasts: a batch is at most some twenty calls."""
-        return self.settings.call_deadline * 22 + CLAIM_MARGIN
+        """How long a claim on outbox entries lasts: with an owner for each record, a batch is some thirty calls."""
+        return self.settings.call_deadline * 32 + CLAIM_MARGIN
 
     @property
     def evaluation_span(self) -> timedelta:
@@ -129,6 +129,8 @@ class Installation:
                 connections.needs_sign_in(session, connection, str(error), actor="worker", now=self.now())
             raise
         if connection.org_id and identity.org_id != connection.org_id:
+            from crm_sync.flows.connect import wrong_org
+
             wrong_org.stop(self.transaction, connection, identity, actor="worker", now=self.now())
             raise AuthError(
                 f"{connection.name} leads to {identity.name} ({identity.org_id}) now, not to {connection.org_name}; "
@@ -170,6 +172,8 @@ class Installation:
                 deadline=self.settings.call_deadline,
                 now=_machine_time,
             )
+
+        from crm_sync.flows.connect import Means
 
         return Means(open=open_it, meter=self.meter, mapping=self.mapping_by_id, now=self.now)
 
@@ -222,6 +226,25 @@ class Installation:
             found = connections.by_id(session, ConnectionId(connection))
         return found.state in PULLING and (found.wait_until is None or found.wait_until <= self.now())
 
+    def feeds(self, connection: Connection, mapping: MappingVersion) -> list[Feed]:
+        """The feeds that `mapping` needs, each as often as the settings say: what changes slowly is asked for less.
+
+        Raises ConfigError or AuthError where the stored credentials can't be used. No call is made.
+        """
+        pace = self.settings.poll_every / POLL
+
+        def often(feed: Feed) -> timedelta:
+            match feed.walk:
+                case Walk.CHANGES:
+                    return feed.every * pace
+                case Walk.WHOLE:
+                    return timedelta(hours=mapping.reread[feed.object])
+                case _:
+                    return feed.every
+
+        found = self.connector(connection).feeds()
+        return [replace(feed, every=often(feed)) for feed in found if is_wanted(feed, mapping)]
+
     def source(self, connection: int, feed: str) -> Source | None:
         """One feed, ready to be read; None where nothing uses it or the connection has no mapping yet."""
         with self.transaction() as session:
@@ -230,11 +253,9 @@ class Installation:
         if mapping is None:
             return None
         connector = self.confirmed_connector(found)
-        wanted = next((known for known in connector.feeds() if known.name == feed), None)
-        if wanted is None or not is_wanted(wanted, mapping):
+        wanted = next((known for known in self.feeds(found, mapping) if known.name == feed), None)
+        if wanted is None:
             return None
-        if wanted.walk is Walk.CHANGES:
-            wanted = replace(wanted, every=self.settings.poll_every)
         return Source(connection=found, connector=connector, feed=wanted, mapping=mapping, keys=self.keys)
 
     def target(self, connection: int) -> Target | None:
@@ -245,6 +266,8 @@ class Installation:
         waits = found.wait_until is not None and found.wait_until > _machine_time()
         if mapping is None or waits or found.state not in PUSHING:
             return None
+        from crm_sync.flows.push import Target
+
         return Target(
             connection=found,
             connector=self.confirmed_connector(found),

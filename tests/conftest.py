@@ -34,6 +34,19 @@ SECRET_KEY = "a secret key that is only known to these tests"
 _MAKING_TEMPLATE = 7_700_100
 
 
+_LONGEST_FIRST = ("packaging", "journeys", "flows/test_train", "flows", "cli", "embedded")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest begin first, so that no process is left alone with one of them at the end."""
+
+    def place(item: pytest.Item) -> int:
+        where = item.nodeid.removeprefix("tests/")
+        return next((place for place, name in enumerate(_LONGEST_FIRST) if where.startswith(name)), len(_LONGEST_FIRST))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The embedded servers, without fsync, shared by every process of this run."""

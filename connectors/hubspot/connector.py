@@ -13,7 +13,7 @@ from connectors.hubspot.session import Session
 from connectors.hubspot.writes import write
 from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
 from crm_sync.domain.fields import Catalogue, OwnField
-from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch
+from crm_sync.domain.records import CrmKind, OrgIdentity, RecordBatch, Wanted
 from crm_sync.domain.writes import Outcome, Write
 from crm_sync.errors import TransientError
 from crm_sync.ports import Check, Connector, HoldCredentials, Meter, SaveCredentials
@@ -74,8 +74,8 @@ class HubSpotConnector(Connector):
     def sweep_from(self, feed: Feed, since: datetime) -> Cursor:
         return sweep_from(feed, since)
 
-    def read(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> RecordBatch:
-        return read(self._session, self._catalogues, object, ids, fields)
+    def read_all(self, wanted: Sequence[Wanted]) -> list[RecordBatch]:
+        return [read(self._session, self._catalogues, each.object, each.ids, each.fields) for each in wanted]
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         return write(self._session, self._catalogues, writes)

@@ -16,11 +16,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.salesforce.errors import garbage
-from connectors.salesforce.reads import read
+from connectors.salesforce.reads import read_all
 from connectors.salesforce.rows import Rows
 from connectors.salesforce.session import Session, as_dict
 from connectors.salesforce.wire import literal, moment
 from crm_sync.domain.changes import ChangeBatch, Cursor, Feed
+from crm_sync.domain.records import Wanted
 
 PAGE = 1_000
 """As many as one call reads again."""
@@ -47,7 +48,7 @@ def page_after(
         entry["id"] for entry in sorted(told["deletedRecords"], key=lambda entry: (entry["deletedDate"], entry["id"]))
     ]
     page = ids[after : after + PAGE]
-    records = read(rows, feed.object, page, fields, now)
+    [records] = read_all(rows, [Wanted(object=feed.object, ids=page, fields=fields)], now)
     if len(ids) > after + PAGE:
         further = Cursor({"since": literal(since), "until": literal(until), "after": after + PAGE})
         return ChangeBatch(records=records, next_cursor=further, more=True)

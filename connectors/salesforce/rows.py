@@ -15,6 +15,7 @@ from connectors.salesforce.errors import garbage, refusal, said
 from connectors.salesforce.feeds import shape_of
 from connectors.salesforce.session import Session
 from connectors.salesforce.wire import quoted
+from crm_sync.domain.records import Wanted
 from crm_sync.errors import ConfigError
 
 T = TypeVar("T")
@@ -23,7 +24,9 @@ LONGEST_QUERY = 7_000
 """Characters of an encoded query in a URL; longer ones travel in a body. URL and headers may hold 16,384 bytes
 together, proxies in between often less (Salesforce Help 000386264)."""
 
-IDS_A_QUERY = 200
+IDS_A_QUERY = 500
+"""So that one call carries the leads and contacts of a batch of 1,000 and what they said about consent. A query may
+have 100,000 characters (SOQL limits), and 500 ids take 13,500 once encoded."""
 
 _COLUMN = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*){0,5}")
 
@@ -52,29 +55,29 @@ class Rows:
             lambda select: self._session.read(lambda client: self._ask(client, f"{select} {rest}", removed=removed)),
         )
 
-    def by_id(self, object: str, fields: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The rows of these ids that there are, in no order: one call for each 1,000."""
-        found: list[dict[str, Any]] = []
-        for part in slices(ids, IDS_A_QUERY * composite.MOST_QUERIES):
-            found += self._tolerating(object, fields, lambda select, part=part: self._all_of(object, select, part))  # type: ignore[misc]
-        return found
+    def by_id(self, wanted: Sequence[Wanted]) -> list[list[dict[str, Any]]]:
+        """The rows of these ids that there are, for each of `wanted` in no order: five questions a call.
 
-    def _all_of(self, object: str, select: str, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Ask until every id has been answered for: a page may be shorter than what was asked (REST guide, Query
-        Options Header)."""
-        found: list[dict[str, Any]] = []
-        waiting = [list(part) for part in slices(ids, IDS_A_QUERY)]
+        Asked until every id has been answered for: a page may be shorter than what was asked (REST guide, Query
+        Options Header), and an optional column that the org lacks is left out the second time.
+        """
+        found: list[list[dict[str, Any]]] = [[] for _ in wanted]
+        waiting = [(place, part) for place, each in enumerate(wanted) for part in slices(each.ids, IDS_A_QUERY)]
         while waiting:
-            pages = self._session.read(lambda client, w=tuple(waiting): self._pages(client, object, select, w))  # type: ignore[misc]
-            still = []
-            for part, page in zip(waiting, pages, strict=True):
-                found += page.rows
+            asked, waiting = waiting[: composite.MOST_QUERIES], waiting[composite.MOST_QUERIES :]
+            pages = self._session.read(lambda client, asked=asked: self._pages(client, wanted, asked))  # type: ignore[misc]
+            for (place, part), page in zip(asked, pages, strict=True):
+                if isinstance(page, ConfigError):
+                    if not self._gives_up(wanted[place].object, wanted[place].fields, page):
+                        raise page
+                    waiting.append((place, part))
+                    continue
+                found[place] += page.rows
                 if not page.done:
                     if not page.rows:
                         raise garbage()
                     met = {row["Id"][:15] for row in page.rows}
-                    still.append([id for id in part if id[:15] not in met])
-            waiting = still
+                    waiting.append((place, [id for id in part if id[:15] not in met]))
         return found
 
     def _ask(self, client: Salesforce, soql: str, *, removed: bool) -> Page:
@@ -83,11 +86,22 @@ class Rows:
         [answer] = composite.send(client, [composite.query(soql, removed=removed)])
         return page_of(self._body(answer))
 
-    def _pages(self, client: Salesforce, object: str, select: str, parts: Sequence[Sequence[str]]) -> list[Page]:
-        removed = shape_of(object).removable
-        questions = [f"{select} WHERE Id IN ({','.join(map(quoted, part))})" for part in parts]
-        answers = composite.send(client, [composite.query(question, removed=removed) for question in questions])
-        return [page_of(self._body(answer)) for answer in answers]
+    def _pages(
+        self, client: Salesforce, wanted: Sequence[Wanted], asked: Sequence[tuple[int, Sequence[str]]]
+    ) -> list[Page | ConfigError]:
+        """A page for each question, or why it names something that the org lacks; any other refusal is raised."""
+        asks = []
+        for place, ids in asked:
+            object, fields = wanted[place].object, wanted[place].fields
+            soql = f"{self._select(object, fields)} WHERE Id IN ({','.join(map(quoted, ids))})"
+            asks.append(composite.query(soql, removed=shape_of(object).removable))
+        return [self._page_or_lack(answer) for answer in composite.send(client, asks)]
+
+    def _page_or_lack(self, answer: composite.Answered) -> Page | ConfigError:
+        try:
+            return page_of(self._body(answer))
+        except ConfigError as error:
+            return error
 
     def _body(self, answer: composite.Answered) -> Any:
         if answer.refused:

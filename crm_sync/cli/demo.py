@@ -20,7 +20,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crm_sync import embedded
-from crm_sync.cli import checks, demo_report, explain, sandboxed
+from crm_sync.cli import checks, demo_owners, demo_report, explain, sandboxed
 from crm_sync.cli.opened import held
 from crm_sync.cli.output import console, errors, say
 from crm_sync.cli.stack import Stack
@@ -86,10 +86,13 @@ def demo(
         _publish(stage, joined)
         processes.start_workers()
         _first_round(stage, processes)
+        teams = demo_owners.teams(installation, joined)
+        _share_out(stage, teams)
         _learn(stage, processes)
         changed = demo_report.rep_changes(installation, crms, joined)
         _wait_for_changes(stage, processes, changed)
-        _report(stage, joined)
+        _wait_for_owners(stage, processes, teams)
+        _report(stage, joined, teams)
     say(f"\nEverything is stopped again after {time.monotonic() - began:.0f} s; no process is left behind.")
 
 
@@ -176,6 +179,16 @@ def _first_round(stage: Stage, processes: Stack) -> None:
         f"{seen.delivered:,} records written; everything has settled."
     )
     stage.first_round = {kind: {**crm.summary(), "written": _written(stage, kind)} for kind, crm in stage.crms.items()}
+
+
+def _share_out(stage: Stage, teams: Mapping[CrmKind, demo_owners.Team]) -> None:
+    """Routing is switched on for whoever comes in from now on; nobody who is there already changes hands (law 9)."""
+    stage.head("RevOps publish who gets new leads")
+    ours = stage.installation
+    text = demo_owners.policy(_example("policy.yaml"), teams, ours.now())
+    publish_policy(ours.transaction, parse_policy(text), text, replace(BY, reason="share new leads out"), ours.now())
+    for kind, team in teams.items():
+        say(f"  {kind}: {', '.join(seller.name for seller in team.sellers)} take turns in the Americas")
 
 
 def _learn(stage: Stage, processes: Stack) -> None:
@@ -268,7 +281,15 @@ def _wait_for_changes(stage: Stage, processes: Stack, changed: list[demo_report.
         say(f"  {change.told()}")
 
 
-def _report(stage: Stage, joined: Mapping[CrmKind, Connection]) -> None:
+def _wait_for_owners(stage: Stage, processes: Stack, teams: Mapping[CrmKind, demo_owners.Team]) -> None:
+    stage.head("Leads come in through the web form; each gets a score and an owner")
+    came = demo_owners.web_form(stage.crms, teams)
+    began, missing = time.monotonic(), list(came)
+    _wait(processes, lambda: demo_owners.arrived(stage.installation, missing, began))
+    demo_owners.tell(stage.installation, came, teams)
+
+
+def _report(stage: Stage, joined: Mapping[CrmKind, Connection], teams: Mapping[CrmKind, demo_owners.Team]) -> None:
     installation = stage.installation
     stage.head("What a rep sees now")
     chosen = demo_report.four_leads(installation, joined)
@@ -277,7 +298,7 @@ def _report(stage: Stage, joined: Mapping[CrmKind, Connection]) -> None:
     stage.head("Every changed record is accounted for")
     demo_report.reckoning(installation, joined)
     stage.head("What it cost in API calls")
-    demo_report.calls(stage.first_round, stage.crms)
+    demo_report.calls(stage.first_round, stage.crms, demo_owners.owner_writes(stage.crms, teams))
     stage.head("Why this lead has this score: crm-sync explain")
     if chosen:
         explain.show(explain.chain(installation, chosen[0].person))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from rich.markup import escape
@@ -146,7 +147,7 @@ def _state(values: Mapping[str, Value]) -> str:
 def rep_changes(
     installation: Installation, crms: Mapping[CrmKind, SandboxClient], joined: Mapping[CrmKind, Connection]
 ) -> list[Change]:
-    """A cold lead turns out to be a CEO, a hot one to be a test entry, and a contact agrees to be profiled."""
+    """A lead that was silent wakes up, a hot one turns out to be a test entry, and a contact agrees to be profiled."""
     salesforce, hubspot = joined[CrmKind.SALESFORCE], joined[CrmKind.HUBSPOT]
     changes: list[Change] = []
 
@@ -157,27 +158,41 @@ def rep_changes(
             change.pulled_before = explanations.standing(session, connection.id, row.object, row.crm_id).seen_at
         changes.append(change)
 
-    if row := _pick(installation, salesforce, "scored", "Lead", best=False):
-        note(f"Salesforce lead {row.crm_id}: the rep enters that this is the CEO of 300 people", salesforce, row)
-        fields = {"Title": "Chief Executive Officer", "NumberOfEmployees": 300, "LeadSource": "Employee Referral"}
-        crms[CrmKind.SALESFORCE].act({"do": "edit", "object": row.object, "id": row.crm_id, "fields": fields})
-    if row := _pick(installation, salesforce, "scored", "Lead", best=True):
+    if row := _pick(installation, salesforce, "scored", "Lead", _SILENT):
+        note(f"Salesforce lead {row.crm_id}: was silent, writes three e-mails and books a meeting", salesforce, row)
+        crms[CrmKind.SALESFORCE].act(_wakes_up(row.crm_id, crms[CrmKind.SALESFORCE].now()))
+    if row := _pick(installation, salesforce, "scored", "Lead", _HOTTEST):
         note(f"Salesforce lead {row.crm_id}: the rep finds it is a test entry", salesforce, row)
         fields = {"FirstName": "Test", "LastName": "Test", "Company": "Test", "Email": "test@example.com"}
         crms[CrmKind.SALESFORCE].act({"do": "edit", "object": row.object, "id": row.crm_id, "fields": fields})
-    if row := _pick(installation, hubspot, "consent_unknown", "contacts", best=True):
+    if row := _pick(installation, hubspot, "consent_unknown", "contacts", _BUSIEST):
         note(f"HubSpot contact {row.crm_id}: agrees to be profiled", hubspot, row)
         basis = {"hs_legal_basis": "Freely given consent from contact"}
         crms[CrmKind.HUBSPOT].act({"do": "edit", "object": row.object, "id": row.crm_id, "properties": basis})
     return changes
 
 
-def _pick(installation: Installation, connection: Connection, state: str, object: str, *, best: bool) -> Any:
-    """An open record in this state whose person has only this one, the highest or lowest score first."""
+def _wakes_up(lead: str, now: datetime) -> list[dict[str, Any]]:
+    """What Salesforce keeps when a lead answers three times and meets us."""
+    mail = {"WhoId": lead, "Subject": "Email: Re: your offer", "Status": "Completed", "TaskSubtype": "Email"}
+    began = now.replace(microsecond=0)
+    meeting = {"WhoId": lead, "Subject": "Product demo", "StartDateTime": began.isoformat(), "DurationInMinutes": 30}
+    mails = [{"do": "create", "object": "Task", "fields": {**mail, "ActivityDate": now.date().isoformat()}}] * 3
+    return [*mails, {"do": "create", "object": "Event", "fields": meeting}]
+
+
+_HOTTEST = "coalesce((record.own_accepted ->> 'score')::int, 0) DESC"
+_SILENT = "(record.own_accepted ->> 'engagement')::int, (record.own_accepted ->> 'fit')::int DESC"
+_BUSIEST = """(SELECT count(*) FROM tie WHERE tie.connection_id = record.connection_id
+                AND tie.to_object = record.object AND tie.to_id = record.crm_id) DESC"""
+
+
+def _pick(installation: Installation, connection: Connection, state: str, object: str, order: str) -> Any:
+    """An open record in this state whose person has only this one, the first in `order`, which is one of the above."""
     with installation.transaction() as session:
         found = rows(
             session,
-            """
+            f"""
             SELECT record.object, record.crm_id FROM record
             JOIN link ON link.record_id = record.id AND link.to_at IS NULL
             JOIN record_version ON record_version.id = record.version_id
@@ -185,14 +200,13 @@ def _pick(installation: Installation, connection: Connection, state: str, object
               AND record.own_accepted ->> 'state' = :state
               AND (SELECT count(*) FROM link AS other WHERE other.person_id = link.person_id AND to_at IS NULL) = 1
               AND (:state = 'scored' OR record_version.fields ->> 'email' IS NOT NULL
-                   AND record_version.fields ->> 'hs_legal_basis' IS NULL)
-            ORDER BY CASE WHEN :best THEN -1 ELSE 1 END * coalesce((record.own_accepted ->> 'score')::int, 0), record.id
-            LIMIT 1
-            """,
+                   AND record_version.fields ->> 'hs_legal_basis' IS NULL
+                   AND record_version.fields ->> 'lifecyclestage' IS DISTINCT FROM 'customer')
+            ORDER BY {order}, record.id LIMIT 1
+            """,  # noqa: S608
             connection=connection.id,
             object=object,
             state=state,
-            best=best,
         )
     return found[0] if found else None
 
@@ -213,8 +227,13 @@ def reckoning(installation: Installation, joined: Mapping[CrmKind, Connection]) 
     table("", head, lines)
 
 
-def calls(first_round: Mapping[CrmKind, Mapping[str, Any]], crms: Mapping[CrmKind, SandboxClient]) -> None:
-    """Calls of the first round as the sandbox counted them, beside what the design allows (design §7)."""
+def calls(
+    first_round: Mapping[CrmKind, Mapping[str, Any]], crms: Mapping[CrmKind, SandboxClient], owners: list[list[Any]]
+) -> None:
+    """Calls of the first round as the sandbox counted them, beside what the design allows (design §7).
+
+    `owners` are further rows, of the owners that were written.
+    """
     lines: list[list[Any]] = []
     for kind, counted in first_round.items():
         by, written = counted["by_operation"], counted["written"]
@@ -228,4 +247,4 @@ def calls(first_round: Mapping[CrmKind, Mapping[str, Any]], crms: Mapping[CrmKin
         lines.append([kind.value, "all calls of the first round", counted["calls"], ""])
         lines.append([kind.value, f"guard and write {written:,} records", pushing, f"at most {held}"])
         lines.append([kind.value, "field writes that changed nothing", crms[kind].summary()["no_op_writes"], "0"])
-    table("", ["CRM", "what", "counted", "design"], lines)
+    table("", ["CRM", "what", "counted", "design"], lines + owners)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from crm_sync import embedded
 from crm_sync.cli.output import note
 from crm_sync.settings import Settings
 from crm_sync.store import schema
@@ -32,6 +31,8 @@ def held(stack: ExitStack, settings: Settings) -> Settings:
     """Settings that name a database and a broker, which stay up until `stack` is closed."""
     if not settings.embedded:
         return settings
+    from crm_sync import embedded
+
     servers = stack.enter_context(embedded.running(settings.home / "servers", report=note))
     schema.upgrade(servers.database_url)
     return replace(settings, database_url=servers.database_url, broker_url=servers.broker_url)

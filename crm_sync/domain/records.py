@@ -6,7 +6,7 @@ hot path together, so there are none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -41,6 +41,15 @@ class Tie:
 
     object: str
     id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Records of one object to be read again, and the CRM fields that are wanted of them."""
+
+    object: str
+    ids: Sequence[str]
+    fields: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from crm_sync.domain.policies import Buckets
 
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:  # whoever only polls a CRM need not load numpy, a sixth of a second
+    import numpy as np
+    import numpy.typing as npt
+
+Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 
 class Bucket(StrEnum):

@@ -16,7 +16,7 @@ from crm_sync.domain.consent import no_longer
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.mappings import MappingVersion, translate
 from crm_sync.domain.outbox import REPAIR, Claimed, Kind, OutboxState
-from crm_sync.domain.records import Life, RecordBatch, Value
+from crm_sync.domain.records import Life, Value, Wanted
 from crm_sync.domain.retries import Close, DeadLetter, Hold, TryAt, retry_decision
 from crm_sync.domain.routing import GAVE_WAY, NEW_OWNER_LEFT
 from crm_sync.domain.writes import Answer, Outcome, Write, same_value
@@ -45,6 +45,12 @@ class Target:
     def own_names(self, object: str) -> dict[str, str]:
         """Neutral name to CRM name of our own fields on `object`."""
         return self.mapping.own_fields_of(object, self.connector.own_field_names(OWN_FIELDS))
+
+    def guarded(self, object: str) -> list[str]:
+        """What is read again before a write: of people all that the guard looks at, of consent records the consent."""
+        if object in self.mapping.consents:
+            return self.mapping.score_consents_of(object)
+        return self.mapping.guard_fields_of(object, self.connector.own_field_names(OWN_FIELDS))
 
     def owner_field(self, object: str) -> str:
         return (self.mapping.sources_of(object).get("owner_id") or ("",))[0]
@@ -109,7 +115,7 @@ def _push(
     settlements = [_settlement(entry, OutboxState.DEAD, WORE_OUT) for entry in worn]
     consents = _consents(transaction, target, fit)
     try:
-        shown = guard(target, fit)
+        shown = guard(target, fit, consents)
         withdrawn = withdrawn_now(target, consents, shown, now)
     except CrmSyncError as error:
         with transaction() as session:
@@ -139,22 +145,29 @@ def _push(
         unchanged=sum(not s.sent and s.state is OutboxState.DELIVERED for s in settlements),
         refused=states.count(OutboxState.DEAD) + states.count(OutboxState.HELD) + states.count(OutboxState.WAITING),
         closed=states.count(OutboxState.CLOSED),
-        more=len(entries) == most or any(entry.repeated for entry in entries),
+        more=len(entries) >= most or any(entry.repeated for entry in entries),
     )
 
 
-def guard(target: Target, entries: Sequence[Claimed]) -> dict[tuple[str, str], Shown]:
-    """Read what is about to be pushed again: our fields, owner, consent and what became of the record (law 13)."""
-    shown: dict[tuple[str, str], Shown] = {}
-    own = target.connector.own_field_names(OWN_FIELDS)
-    for object in sorted({entry.object for entry in entries} & set(target.mapping.people)):
-        ids = sorted({entry.crm_id for entry in entries if entry.object == object})
-        read: RecordBatch = target.connector.read(object, ids, target.mapping.guard_fields_of(object, own))
-        for position, crm_id in enumerate(read.ids):
-            shown[object, crm_id] = Shown(
-                life=read.lives[position], successor=read.successors[position], fields=read.fields[position]
-            )
-    return shown
+def guard(target: Target, entries: Sequence[Claimed], consents: Sequence[records.Held]) -> dict[tuple[str, str], Shown]:
+    """Read what is about to be pushed again: our fields, owner, consent and what became of the record (law 13).
+
+    The records beside it that hold `consents` are read in the same calls.
+    """
+    mapping = target.mapping
+    people = {(entry.object, entry.crm_id) for entry in entries if entry.object in mapping.people}
+    beside = {(held.object, held.crm_id) for held in consents if held.object in mapping.consents}
+    wanted = [
+        Wanted(
+            object=name, ids=sorted(id for object, id in people | beside if object == name), fields=target.guarded(name)
+        )
+        for name in sorted({object for object, _ in people | beside})
+    ]
+    return {
+        (read.object, crm_id): Shown(life=life, successor=successor, fields=fields)
+        for read in target.connector.read_all(wanted)
+        for crm_id, life, successor, fields in zip(read.ids, read.lives, read.successors, read.fields, strict=True)
+    }
 
 
 def plan(
@@ -216,15 +229,8 @@ def _consents(transaction: Transaction, target: Target, entries: Sequence[Claime
 def withdrawn_now(
     target: Target, pulled: Sequence[records.Held], shown: Mapping[tuple[str, str], Shown], now: datetime
 ) -> set[int]:
-    """Records whose consent to be scored reads as refused now, or not as it was when it was pulled (law 8).
-
-    Consent records are read again here, as the guard has read the records themselves.
-    """
+    """Records whose consent to be scored reads as refused now, or not as it was when it was pulled (law 8)."""
     seen = {key: record.fields for key, record in shown.items()}
-    for object in sorted({held.object for held in pulled} & set(target.mapping.consents)):
-        ids = sorted({held.crm_id for held in pulled if held.object == object})
-        read = target.connector.read(object, ids, target.mapping.score_consents_of(object))
-        seen |= {(object, crm_id): fields for crm_id, fields in zip(read.ids, read.fields, strict=True)}
     withdrawn: set[int] = set()
     for object in sorted({held.object for held in pulled}):
         told = [

@@ -45,11 +45,12 @@ class SandboxClient:
         found: dict[str, Any] = self._ask("GET", "summary", params={"since": since})
         return found
 
-    def journal(self, kind: str = "calls", *, since: int = 0, limit: int = 10_000) -> list[dict[str, Any]]:
-        """Entries of `kind` (`calls` or `writes`) numbered above `since`."""
-        found: list[dict[str, Any]] = self._ask(
-            "GET", "journal", params={"kind": kind, "since": since, "limit": limit}
-        )["entries"]
+    def journal(
+        self, kind: str = "calls", *, since: int = 0, limit: int = 10_000, field: str = ""
+    ) -> list[dict[str, Any]]:
+        """Entries of `kind` (`calls` or `writes`) numbered above `since`; with `field` only writes of that field."""
+        wish = {"kind": kind, "since": since, "limit": limit, "field": field}
+        found: list[dict[str, Any]] = self._ask("GET", "journal", params=wish)["entries"]
         return found
 
     def now(self) -> datetime:

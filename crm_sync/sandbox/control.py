@@ -77,7 +77,8 @@ class Control:
         if kind not in ("calls", "writes"):
             raise ValueError(f"The journal has calls and writes, not {kind}.")
         since, limit = _number(request, "since", 0), _number(request, "limit", 10_000)
-        return _json({"entries": self._journal.page(kind, self._crm, since=since, limit=limit)})
+        field = request.query_params.get("field", "")
+        return _json({"entries": self._journal.page(kind, self._crm, since=since, limit=limit, field=field)})
 
     async def _time(self, request: Request) -> Response:
         if request.method == "POST":

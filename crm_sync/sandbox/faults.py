@@ -13,7 +13,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -168,32 +168,49 @@ class FaultMiddleware:
             return
         number = self._journal.next_call()
         await asyncio.sleep(fault.delay)
-        status = await self._happen(fault, scope, again, send)
-        self._journal.call(
-            number=number, at=self._clock.now(), crm=self._crm, method=scope["method"], path=path, operation="fault",
-            object=fault.do, status=status, records=0, counted=0,
-        )  # fmt: skip
 
-    async def _happen(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> int:
+        def note(status: int) -> None:
+            self._journal.call(
+                number=number, at=self._clock.now(), crm=self._crm, method=scope["method"], path=path,
+                operation="fault", object=fault.do, status=status, records=0, counted=0,
+            )  # fmt: skip
+
+        await self._happen(fault, scope, again, send, note)
+
+    async def _happen(
+        self, fault: Fault, scope: Scope, receive: Receive, send: Send, note: Callable[[int], None]
+    ) -> None:
+        """Noted before the first byte goes out: whoever has the answer finds it in the journal."""
         match fault.do:
             case "answer":
+                note(fault.status)
                 await _answer(fault, send)
-                return fault.status
             case "reset":
+                note(0)
                 await _reset(scope, receive)
-                return 0
             case "delay":
-                return (await _Recorder.pass_through(self._app, scope, receive, send)).status
-        answer = await _Recorder.of(self._app, scope, receive)
-        match fault.do:
+                await self._app(scope, receive, _noting(note, send))
             case "lose":
+                await _Recorder.of(self._app, scope, receive)
+                note(0)
                 await _reset(scope, receive)
-                return 0
             case "truncate":
+                answer = await _Recorder.of(self._app, scope, receive)
+                note(answer.status)
                 await _truncate(answer, scope, receive, send)
             case "drip":
+                answer = await _Recorder.of(self._app, scope, receive)
+                note(answer.status)
                 await _drip(answer, fault.seconds, send)
-        return answer.status
+
+
+def _noting(note: Callable[[int], None], send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            note(message["status"])
+        await send(message)
+
+    return sent
 
 
 class _Recorder:
@@ -208,17 +225,6 @@ class _Recorder:
     async def of(cls, app: ASGIApp, scope: Scope, receive: Receive) -> _Recorder:
         answer = cls()
         await app(scope, receive, answer.keep)
-        return answer
-
-    @classmethod
-    async def pass_through(cls, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> _Recorder:
-        answer = cls()
-
-        async def both(message: Message) -> None:
-            await answer.keep(message)
-            await send(message)
-
-        await app(scope, receive, both)
         return answer
 
     async def keep(self, message: Message) -> None:

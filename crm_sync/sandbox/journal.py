@@ -90,8 +90,13 @@ class Journal:
             "no_op_writes": sum(w.no_op for w in writes),
         }
 
-    def page(self, kind: str, crm: str, *, since: int = 0, limit: int = 10_000) -> list[dict[str, Any]]:
-        """Entries of `kind` (`calls` or `writes`) numbered above `since`, in order, ready for JSON."""
+    def page(
+        self, kind: str, crm: str, *, since: int = 0, limit: int = 10_000, field: str = ""
+    ) -> list[dict[str, Any]]:
+        """Entries of `kind` (`calls` or `writes`) numbered above `since`, in order, ready for JSON.
+
+        With `field` only writes of that field.
+        """
         source: list[Call] | list[FieldWrite] = self.calls if kind == "calls" else self.writes
-        found = [asdict(e) for e in source if e.crm == crm and e.number > since]
-        return found[:limit]
+        found = (e for e in source if e.crm == crm and e.number > since and field in ("", getattr(e, "field", "")))
+        return [asdict(e) for e in itertools.islice(found, limit)]

@@ -101,6 +101,25 @@ def assignments(session: Session, person: int, *, most: int = 10) -> Sequence[An
     )
 
 
+def assigned(session: Session, connection: int, object: str, crm_id: str) -> Any:
+    """Who got one record last, and by which rule; None where nobody did."""
+    found = rows(
+        session,
+        """
+        SELECT assignment.rule, assignment.owner, crm_user.name AS owner_name
+        FROM assignment JOIN record ON record.id = assignment.record_id
+             LEFT JOIN crm_user ON crm_user.connection_id = assignment.connection_id
+                  AND crm_user.crm_id = assignment.owner
+        WHERE record.connection_id = :connection AND record.object = :object AND record.crm_id = :crm_id
+        ORDER BY assignment.id DESC LIMIT 1
+        """,
+        connection=connection,
+        object=object,
+        crm_id=crm_id,
+    )
+    return found[0] if found else None
+
+
 def person(session: Session, person: int) -> Any:
     """The person's own row, and whether they wait in the inbox."""
     [row] = rows(

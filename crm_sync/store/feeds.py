@@ -183,12 +183,16 @@ def walk_again(session: Session, connection: ConnectionId, names: Sequence[str],
 
 
 def hurry(session: Session, connection: ConnectionId, now: datetime) -> int:
-    """Make every feed of a connection due now."""
+    """Make every feed of a connection due now, but those that read a large object whole."""
     return run(
         session,
-        "UPDATE feed SET next_due = :now WHERE connection_id = :connection AND next_due > :now",
+        """
+        UPDATE feed SET next_due = :now
+        WHERE connection_id = :connection AND next_due > :now AND name NOT LIKE '%:' || :whole
+        """,
         connection=connection,
         now=now,
+        whole=Walk.WHOLE.value,
     )
 
 

@@ -138,7 +138,8 @@ def claim(
     A claim that lapsed is taken again; its outcome is unknown, and the guard reads back before anything is sent. Such
     entries come alone, and the fewer the more often they were tried, down to one on the last attempt: what kills its
     worker stands by itself then, and runs out of attempts without taking others along.
-    A score waits while a change of its person does: consent may be in it (law 8).
+    A score, and an owner chosen by it, wait while a change of their person does: consent may be in it (law 8).
+    With each entry comes the record's other one, beyond `most`: one reading guards both.
     Only one entry of a record and kind is ever in flight. A repair wants what the CRM last accepted by now, not by the
     time at which somebody wrote over it.
     """
@@ -157,17 +158,28 @@ def claim(
                 SELECT ceil(power(:most, greatest(:last - tries - 1, 0)::float8 / greatest(:last - 2, 1))) FROM often)
             FOR UPDATE SKIP LOCKED
         ), waiting AS (
-            SELECT id, false AS repeated FROM outbox AS entry
+            SELECT id, record_id, kind, false AS repeated FROM outbox AS entry
             WHERE connection_id = :connection AND state = 'waiting' AND next_try <= :now
               AND NOT EXISTS (SELECT FROM outbox AS other WHERE other.record_id = entry.record_id
                               AND other.kind = entry.kind AND other.state = 'in_flight')
               AND NOT EXISTS (SELECT FROM lapsed)
-              AND (desired ->> 'score' IS NULL OR NOT EXISTS (
+              AND (desired ->> 'score' IS NULL AND desired ->> 'consented' IS DISTINCT FROM 'true' OR NOT EXISTS (
                     SELECT FROM link JOIN inbox ON inbox.person_id = link.person_id
                     WHERE link.record_id = entry.record_id AND link.to_at IS NULL AND inbox.priority <= :change))
             ORDER BY priority, id LIMIT :most FOR UPDATE SKIP LOCKED
+        ), beside AS (
+            SELECT entry.id, false AS repeated FROM outbox AS entry
+                 JOIN waiting ON waiting.record_id = entry.record_id AND waiting.kind <> entry.kind
+            WHERE entry.state = 'waiting' AND next_try <= :now
+              AND NOT EXISTS (SELECT FROM waiting AS taken WHERE taken.id = entry.id)
+              AND NOT EXISTS (SELECT FROM outbox AS other WHERE other.record_id = entry.record_id
+                              AND other.kind = entry.kind AND other.state = 'in_flight')
+              AND (desired ->> 'score' IS NULL AND desired ->> 'consented' IS DISTINCT FROM 'true' OR NOT EXISTS (
+                    SELECT FROM link JOIN inbox ON inbox.person_id = link.person_id
+                    WHERE link.record_id = entry.record_id AND link.to_at IS NULL AND inbox.priority <= :change))
+            FOR UPDATE OF entry SKIP LOCKED
         ), due AS (
-            SELECT * FROM lapsed UNION ALL SELECT * FROM waiting
+            SELECT * FROM lapsed UNION ALL SELECT id, repeated FROM waiting UNION ALL SELECT * FROM beside
         ), taken AS (
             UPDATE outbox SET state = 'in_flight', token = :token, claimed_until = :until, attempts = attempts + 1
             FROM due WHERE outbox.id = due.id
@@ -374,6 +386,19 @@ def counts(session: Session, connection: ConnectionId) -> dict[str, int]:
         connection=connection,
     )
     return {row.state: row.n for row in found}
+
+
+def withheld(session: Session, connection: ConnectionId) -> dict[str, int]:
+    """How many records would be told each state, of those whose fields wait to be written."""
+    found = rows(
+        session,
+        """
+        SELECT desired ->> 'state' AS state, count(*) AS n FROM outbox
+        WHERE connection_id = :connection AND state = 'waiting' AND kind = 'fields' AND why <> 'repair' GROUP BY 1
+        """,
+        connection=connection,
+    )
+    return {row.state or "": row.n for row in found}
 
 
 def dead(session: Session, *, connection: ConnectionId | None = None, cause: str = "", most: int = 200) -> list[Any]:

@@ -18,7 +18,7 @@ from crm_sync.store import inbox
 from crm_sync.store.engine import Transaction, run
 from tests.connectors.world import World
 
-ONE_CRM = pytest.mark.parametrize("crm", ["hubspot"], indirect=True)
+ONE_CRM = pytest.mark.parametrize("crm", ["salesforce"], indirect=True)
 """For rules that are ours alone and ask no CRM differently."""
 
 

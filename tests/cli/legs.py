@@ -12,18 +12,25 @@ from crm_sync.wiring import Installation
 
 
 def settle(settings: Settings) -> None:
-    """Pull every feed, evaluate who waits, push what waits."""
+    """Pull what was never read and every change of people, evaluate who waits, push what waits.
+
+    Other feeds are read once: HubSpot lets a portal search a few times a second, and each feed is a search.
+    """
     ours = Installation(settings)
     try:
         with ours.transaction() as session:
             followed = [
-                (each.id, feed.name) for each in listed(session) for feed in feeds.status(session, each.id, ours.now())
+                (each.id, feed.name, feed.watermark is None)
+                for each in listed(session)
+                for feed in feeds.status(session, each.id, ours.now())
             ]
-        for connection, name in followed:
+        for connection, name, is_first in followed:
             source = ours.source(connection, name)
             if source is None:
                 with ours.transaction() as session:
                     feeds.postpone(session, connection, name, ours.now())
+                continue
+            if not is_first and name not in source.mapping.people:
                 continue
             while pull(ours.transaction, source, ours.now(), span=ours.lease_span, early=True).more:
                 pass

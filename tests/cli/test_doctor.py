@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from crm_sync.examples import example_mapping, example_policy
 from crm_sync.flows import diagnose
 from crm_sync.store.engine import Transaction, rows, run
-from tests.cli.conftest import ONE_CRM, Connect, Ran, Run
+from tests.cli.conftest import ONE_CRM, Connect, Ran, Run, credentials_of
 from tests.connectors.world import Trouble, World
 
 
@@ -155,12 +155,11 @@ def test_given_another_org_answers_when_asked_then_it_is_told_and_the_connection
         assert len(rows(session, "SELECT FROM audit_entry WHERE kind = 'wrong_org'")) == 1
 
 
-@ONE_CRM
 def test_given_credentials_that_ended_when_asked_then_it_says_to_sign_in_again(
     crm_sync: Run, joined: World, transaction: Transaction, keys
 ):
     with transaction() as session:
-        sealed = keys.seal({"method": "private_app", "access_token": "gone"})
+        sealed = keys.seal({**credentials_of(joined), "access_token": "gone", "consumer_secret": "gone"})
         run(session, "UPDATE connection SET sealed_credentials = :sealed", sealed=sealed)
 
     ran = crm_sync("doctor")

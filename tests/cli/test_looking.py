@@ -44,6 +44,8 @@ def test_given_scored_leads_when_asked_for_the_status_then_every_record_is_accou
 
     assert (told["state"], told["outbox"], told["people"]["records"]) == ("active", {"delivered": 3}, 3)
     assert sum(told["people"]["fates"].values()) == 3
+    assert told["at_rest"]["polls"] > 1_440
+    assert told["at_rest"]["rereads"] >= 144
     assert "People records: 3" in crm_sync("status").out
 
 
@@ -82,10 +84,12 @@ def test_given_an_observed_crm_when_leads_change_then_they_are_evaluated_and_not
 
     settle(settings)
     observed = [write for write in joined.journal.writes[before:] if write.call]
+    told = crm_sync("status").out
     crm_sync("resume", joined.kind)
     settle(settings)
 
     assert observed == []
+    assert "1  scored" in told
     assert joined.value(lead, own(joined, "state"))
 
 

@@ -142,6 +142,17 @@ def test_only_what_changed_since_is_met_again(world: World):
     assert batch.records.stamps[0].replace(microsecond=0) == world.now()
 
 
+def test_given_an_object_read_whole_when_it_is_through_then_it_begins_again(world):
+    people = world.add_people(5)
+    whole = next(f for f in world.connector.feeds() if f.name == f"{world.people.object}:whole")
+
+    first = walk(world, feed=whole)
+    world.clock.advance(timedelta(days=30))
+    again = walk(world, first[-1].next_cursor, whole)
+
+    assert set(ids(first)) == set(ids(again)) == set(people)
+
+
 def test_given_a_row_seen_three_seconds_late_when_polled_then_the_overlap_meets_it(world: World):
     [person] = world.add_people(1)
     cursor = at_rest(world)

@@ -456,6 +456,13 @@ def test_given_a_date_typed_by_a_rep_when_translated_then_the_activity_is_known_
     assert found["known_from"] == CREATED
 
 
+def test_given_an_object_that_is_never_read_whole_when_parsed_then_the_nearest_one_is_named() -> None:
+    text = example_mapping(CrmKind.SALESFORCE) + "\nreread: {Leed: 24}\n"
+
+    with pytest.raises(ConfigError, match="only people and accounts are read again; did you mean Lead"):
+        parse_mapping(text)
+
+
 @pytest.mark.parametrize("call", [lambda m: translate(m, "Task", [], []), lambda m: translate(m, "Case", [], [])])
 def test_given_an_object_that_is_not_mapped_when_translated_then_it_is_refused(
     call: Callable[[MappingVersion], Any],

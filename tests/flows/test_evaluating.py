@@ -44,6 +44,8 @@ def test_given_somebody_who_cant_be_evaluated_when_tried_again_and_again_then_ev
     assert people - done == {bad}
     assert failures <= 6
     assert [row.person_id for row in site.office.ask("SELECT person_id FROM inbox")] == [bad]
+    with site.office.transaction() as session:
+        assert inbox.parked(session, site.now) == 1
 
     site.office.model = None
     site.later(hours=2)

@@ -8,7 +8,8 @@ from sqlalchemy import Engine
 from crm_sync.bench.costs import Statements
 from crm_sync.domain.changes import Walk
 from crm_sync.domain.records import CrmKind
-from tests.flows.sites import Site
+from tests.connectors.world import World
+from tests.flows.sites import Office, Site
 
 THOUSAND_PULLED = {CrmKind.SALESFORCE: 1, CrmKind.HUBSPOT: 5}
 THOUSAND_PUSHED = {CrmKind.SALESFORCE: 2, CrmKind.HUBSPOT: 20}
@@ -54,6 +55,34 @@ def test_given_a_thousand_that_wait_when_pushed_then_each_is_read_and_written_in
 
     assert pushed.delivered == 1_000
     assert len(site.world.calls(before)) == THOUSAND_PUSHED[site.kind]
+
+
+def test_given_leads_and_contacts_with_consent_records_when_a_thousand_are_pushed_then_one_call_guards_them_all(
+    office: Office, salesforce: World
+) -> None:
+    site = office.join(salesforce)
+    org = salesforce.org  # type: ignore[attr-defined]
+    consents = org.seed("Individual", [{"LastName": f"Person {n}"} for n in range(1_000)])
+    rows = [
+        {
+            "LastName": f"Person {n}",
+            "Email": f"person{n}@example.com",
+            "Title": "Head of Purchasing",
+            "IndividualId": id,
+        }
+        for n, id in enumerate(consents)
+    ]
+    org.seed("Lead", [{**row, "Company": "Acme", "Country": "United States"} for row in rows[:630]])
+    org.seed("Contact", [{**row, "MailingCountry": "United States"} for row in rows[630:]])
+    site.pull(Walk.CHANGES)
+    office.evaluate_all(site.now)
+    before = site.mark()
+
+    pushed = site.push()
+
+    assert pushed.delivered == 1_000
+    assert [call.operation for call in salesforce.calls(before)] == ["composite", "composite", "composite"]
+    assert len(site.written()) >= 1_000
 
 
 def test_given_nothing_happened_when_polled_then_each_object_costs_one_call_and_no_write(site: Site) -> None:

@@ -8,6 +8,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+import yaml
 
 from crm_sync.domain.changes import Walk
 from crm_sync.domain.connections import ConnectionState
@@ -283,3 +284,30 @@ def test_given_a_feed_restarted_from_the_beginning_when_read_again_then_nothing_
 
     assert site.office.count("evaluation") == evaluations
     assert site.written(*leads, since=mark) == []
+
+
+def test_given_a_value_that_moved_no_stamp_when_its_object_is_read_whole_then_it_is_evaluated(site: Site):
+    [lead] = site.add(title="Assistant")
+    site.settle()
+    site.later(hours=3)
+    site.pull()
+    stamp = site.record(lead).stamp
+    site.edit(lead, title="Chief Executive Officer")
+    site.world.tie([lead], stamp)
+
+    site.later(minutes=5)
+    site.pull(Walk.CHANGES, Walk.SWEEP)
+    unseen = len(site.versions(lead))
+    document = yaml.safe_load(site.mapping_text()) | {"reread": {site.object: 24}}
+    site.publish(yaml.safe_dump(document))
+    for feed in list(site.feeds(Walk.WHOLE)):
+        site.pull_feed(feed)
+
+    assert unseen == 1
+    assert len(site.versions(lead)) == 2
+    site.office.evaluate_all(site.now)
+    assert len(site.history(lead)) == 2
+
+
+def test_given_no_interval_when_feeds_are_followed_then_no_object_is_read_whole(site: Site):
+    assert list(site.feeds(Walk.WHOLE)) == []

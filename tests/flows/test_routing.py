@@ -46,6 +46,19 @@ def test_given_new_leads_when_the_legs_have_run_then_they_are_shared_out_in_turn
     assert not [write for write in team.site.written() if write.no_op]
 
 
+def test_given_a_hundred_new_leads_when_pushed_then_one_reading_guards_owner_and_score_and_each_is_one_write(
+    team: Team,
+):
+    team.leads(100)
+    team.site.pull(Walk.CHANGES)
+    team.site.office.evaluate_all(team.site.now)
+    mark = team.site.mark()
+
+    pushed = team.site.push(most=100)
+
+    assert (pushed.delivered, len(team.site.world.calls(mark))) == (200, 3)
+
+
 def test_given_weights_when_leads_come_then_each_gets_a_fair_share(team: Team):
     publish(team, pools=pooled(team, {"who": ANNA, "weight": 2}, TOM))
     leads = team.leads(6)

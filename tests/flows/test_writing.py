@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from crm_sync.domain.changes import Walk
+from crm_sync.domain.records import Wanted
 from crm_sync.flows import push as push_flow
 from crm_sync.flows.push import push
 from crm_sync.store import outbox
@@ -33,7 +34,7 @@ def claimed_by_a_dying_worker(site: Site, *, after_the_write: bool) -> None:
     with site.transaction() as session:
         _, entries = outbox.claim(session, site.id, site.now, most=100, span=SPAN, most_attempts=MOST_ATTEMPTS)
     if after_the_write:
-        shown = push_flow.guard(site.target(), entries)
+        shown = push_flow.guard(site.target(), entries, [])
         _, writes = push_flow.plan(site.target(), entries, shown)
         site.connector.write([write for _, write in writes])
 
@@ -239,10 +240,10 @@ def test_given_a_poisonous_entry_when_it_kills_every_worker_then_the_others_arri
         def __getattr__(self, name: str) -> Any:
             return getattr(site.connector, name)
 
-        def read(self, object: str, ids: list[str], fields: list[str]) -> Any:
-            if leads[4] in ids:
+        def read_all(self, wanted: list[Wanted]) -> Any:
+            if any(leads[4] in each.ids for each in wanted):
                 raise Dying
-            return site.connector.read(object, ids, fields)
+            return site.connector.read_all(wanted)
 
     for _ in range(40):
         site.later(seconds=1)

@@ -203,6 +203,7 @@ class MappingVersion(Part):
     activities: dict[str, ActivityObject] = Field(default_factory=dict)
     conversion: tuple[Conversion, ...] = ()
     static: tuple[str, ...] = ASSUMED_STATIC
+    reread: dict[str, Annotated[int, Field(ge=1, le=8_760)]] = Field(default_factory=dict)
     candidates: dict[str, tuple[FieldName, ...]] = Field(default_factory=dict)
     deny: dict[str, tuple[FieldName, ...]] = Field(default_factory=dict)
 
@@ -214,11 +215,22 @@ class MappingVersion(Part):
             if again:
                 raise ValueError(f"{', '.join(sorted(again))} stands in two sections; an object has one role.")
             seen |= set(objects)
-        for section, names in (("candidates", self.candidates), ("conversion", [c.object for c in self.conversion])):
+        named = {"candidates": self.candidates, "conversion": [c.object for c in self.conversion]}
+        for section, names in named.items():
             unknown = sorted(set(names) - seen)
             if unknown:
                 raise ValueError(
                     f"{section}: {', '.join(unknown)} is not mapped; add it to people, deals or another section."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _read_again(self) -> MappingVersion:
+        may = [*self.people, *self.accounts]
+        for name in self.reread:
+            if name not in may:
+                raise ValueError(
+                    f"reread: only people and accounts are read again; {documents.did_you_mean(name, may)}"
                 )
         return self
 

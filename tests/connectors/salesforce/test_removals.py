@@ -87,8 +87,8 @@ def test_a_list_is_never_asked_for_that_salesforce_would_refuse(org, since: str 
 def test_a_long_list_is_walked_in_pages_of_one_window(org: responses.RequestsMock):
     ids = [lead_id(n) for n in range(1500)]
     org.get(DELETED, json=a_list(*ids), headers=HEADERS)
-    org.post(f"{DATA}/composite", json=a_composite(*[a_page()] * 5, name="r"), headers=HEADERS)
-    org.post(f"{DATA}/composite", json=a_composite(*[a_page()] * 3, name="r"), headers=HEADERS)
+    org.post(f"{DATA}/composite", json=a_composite(*[a_page()] * 2, name="r"), headers=HEADERS)
+    org.post(f"{DATA}/composite", json=a_composite(*[a_page()] * 1, name="r"), headers=HEADERS)
     connector = a_connector()
 
     first = connector.changes_since(REMOVED_LEADS, Cursor({"since": "2026-11-22T08:00:00Z"}), [])
