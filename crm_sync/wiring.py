@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from connectors import registry
 from crm_sync.domain.changes import POLL, Feed, Role, Walk
-from crm_sync.domain.connections import PUSHING, Connection, ConnectionId
+from crm_sync.domain.connections import PULLING, PUSHING, Connection, ConnectionId
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion, parse_policy
@@ -219,6 +219,12 @@ class Installation:
         if hash not in self._parsed:
             self._parsed[hash] = parse(content)
         return cast(Parsed, self._parsed[hash])
+
+    def may_pull(self, connection: int) -> bool:
+        """Whether this connection is read now: a message may come after a pause, or while the CRM wants us to wait."""
+        with self.transaction() as session:
+            found = connections.by_id(session, ConnectionId(connection))
+        return found.state in PULLING and (found.wait_until is None or found.wait_until <= self.now())
 
     def feeds(self, connection: Connection, mapping: MappingVersion) -> list[Feed]:
         """The feeds that `mapping` needs, each as often as the settings say: what changes slowly is asked for less.

@@ -118,6 +118,19 @@ def test_given_5000_ties_when_the_run_stops_after_a_page_then_the_resume_misses_
     assert ids(idle) == []
 
 
+def test_given_stamps_that_run_against_the_ids_when_pages_split_them_then_each_is_met_once(world: World):
+    at = world.now()
+    people = world.add_people(2200)
+    for hundred in range(22):
+        world.tie(people[100 * hundred : 100 * hundred + 100], at + timedelta(seconds=22 - hundred))
+    world.clock.advance(A_MINUTE)
+
+    batches = walk(world, world.connector.sweep_from(world.people, at - timedelta(seconds=1)))
+
+    assert len(batches) > 1
+    assert Counter(ids(batches)) == Counter(people)
+
+
 def test_only_what_changed_since_is_met_again(world: World):
     people = world.add_people(5)
     cursor = at_rest(world)

@@ -320,19 +320,26 @@ class Site:
         there = self.world.org if self.kind is CrmKind.SALESFORCE else self.world.portal  # type: ignore[attr-defined]
         return dict(there.act({"do": do, **what}) or {})
 
-    def call_in(self, id: str, on: datetime | None = None) -> None:
-        """Somebody calls us, which makes them warmer; a rep notes it now, as of `on`."""
+    def call_in(self, id: str, on: datetime | None = None) -> str:
+        """Somebody calls us, which makes them warmer; a rep notes it now, as of `on`. Returns the call's id."""
         on = on or self.now
         if self.kind is CrmKind.SALESFORCE:
             fields = {
                 "Subject": "Call", "Status": "Completed", "TaskSubtype": "Call", "CallType": "Inbound", "WhoId": id,
                 "ActivityDate": f"{on:%Y-%m-%d}",
             }  # fmt: skip
-            self.act("create", object="Task", fields=fields)
-            return
+            return str(self.act("create", object="Task", fields=fields)["id"])
         at = f"{on:%Y-%m-%dT%H:%M:%SZ}"
         properties = {"hs_call_direction": "INBOUND", "hs_timestamp": at, "hs_call_status": "COMPLETED"}
-        self.act("create", object="calls", properties=properties, associations=[{"object": "contacts", "id": id}])
+        tied = [{"object": "contacts", "id": id}]
+        return str(self.act("create", object="calls", properties=properties, associations=tied)["id"])
+
+    def touch_call(self, call: str) -> None:
+        """A rep corrects what they noted about a call."""
+        if self.kind is CrmKind.SALESFORCE:
+            self.act("edit", object="Task", id=call, fields={"Subject": "Call about prices"})
+        else:
+            self.act("edit", object="calls", id=call, properties={"hs_call_title": "Call about prices"})
 
     # What the legs do
 

@@ -153,11 +153,13 @@ def test_given_an_activity_with_a_typed_date_when_pulled_then_it_is_known_from_i
     site.settle()
     site.later(days=40)
 
-    site.call_in(lead, on=site.now - timedelta(days=30))
+    call, entered = site.call_in(lead, on=site.now - timedelta(days=30)), site.now
+    site.later(days=3)
+    site.touch_call(call)
     site.pull()
 
     [activity] = site.office.ask("SELECT known_from FROM activity")
-    assert abs(activity.known_from - site.now) < timedelta(seconds=1)
+    assert abs(activity.known_from - entered) < timedelta(seconds=1)
 
 
 def test_given_an_answer_that_never_comes_when_pulled_then_the_feed_says_why_and_is_read_again(site: Site):
@@ -192,11 +194,21 @@ def test_given_a_wrong_credential_when_pulled_then_the_connection_waits_for_a_si
 
 
 def test_given_a_connection_paused_meanwhile_when_a_call_is_refused_then_it_stays_paused(site: Site):
-    source = site.source(site.world.people, site.world.open(credentials=site.world.wrong_credentials()))
-    site.steer(ConnectionState.PAUSED)
+    stranger = site.world.open(credentials=site.world.wrong_credentials())
 
-    pull(site.transaction, source, site.now, span=SPAN, early=True)
+    class Pausing:
+        """An admin pauses while the CRM is being called."""
 
+        def __getattr__(self, name: str) -> Any:
+            return getattr(stranger, name)
+
+        def changes_since(self, *asked: Any) -> Any:
+            site.steer(ConnectionState.PAUSED)
+            return stranger.changes_since(*asked)
+
+    [pulled] = site.pull_feed(site.world.people, Pausing())
+
+    assert pulled.problem
     assert site.connection.state is ConnectionState.PAUSED
 
 
@@ -213,6 +225,20 @@ def test_given_a_limit_when_a_feed_is_pulled_then_all_of_the_connection_waits_as
     with site.transaction() as session:
         assert feeds.due(session, site.now) == []
         assert feeds.due(session, until + timedelta(seconds=1)) != []
+
+
+def test_given_a_limit_when_a_worker_reads_on_in_another_feed_then_the_crm_is_not_asked(site: Site):
+    site.add()
+    others = [site.source(feed) for feed in site.feeds() if feed.name != site.world.people.name]
+    site.world.limit(0)
+    site.world.expire_sessions()
+    site.pull_feed(site.world.people)
+    mark = site.mark()
+
+    read = [pull(site.transaction, source, site.now, span=SPAN, early=True) for source in others]
+
+    assert {page.problem for page in read} == {""}
+    assert site.world.calls(mark) == []
 
 
 def test_given_a_lease_of_a_worker_that_died_when_it_lapses_then_somebody_else_reads_on(site: Site):
