@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import click
 import typer
 from pydantic import ValidationError
 
 from crm_sync.cli import documents
 from crm_sync.cli.opened import opened
 from crm_sync.cli.output import emit_json, say, table
-from crm_sync.cli.prompts import agreed, somebody_is_there
+from crm_sync.cli.prompts import agreed, picked, somebody_is_there
 from crm_sync.cli.train import plain, show
 from crm_sync.domain.policies import Buckets
 from crm_sync.domain.scores import Bucket, Scorer, counted
@@ -190,8 +189,7 @@ class _Edges:
                 f"the policy in force has {_edges(self.standing)}, and what is to score fits {_edges(self.fitting)}: "
                 f"add --buckets {self.name} to publish the latter, or --buckets kept to leave the policy as it is"
             )
-        found = typer.prompt("Which bucket edges?", type=click.Choice([self.name, "kept"]), err=True)
-        return bool(found == self.name)
+        return picked("Which bucket edges?", [self.name, "kept"]) == self.name
 
 
 def _standing(installation: Installation) -> Buckets:
