@@ -12,7 +12,7 @@ from crm_sync.cli import documents
 from crm_sync.cli.opened import opened
 from crm_sync.cli.output import emit_json, say, table
 from crm_sync.cli.prompts import agreed, picked, somebody_is_there
-from crm_sync.cli.train import plain, show
+from crm_sync.cli.train import plain, show, warn
 from crm_sync.domain.policies import Buckets
 from crm_sync.domain.scores import Bucket, Scorer, counted
 from crm_sync.errors import ConfigError
@@ -97,6 +97,7 @@ def promote(
         if not json and not (chosen.champion and edges.agree):
             documents.tell_reach(reach)
             edges.tell(_foreseen(installation, scorer.load(installation.models, chosen.name)))
+            warn(_manifest(chosen))
         adopt = edges.chosen(buckets, ask=not yes and not json)
         nothing_to_do = chosen.champion and not adopt
         _agree(reach, f"Promote {chosen.name}?", yes=yes or nothing_to_do)
