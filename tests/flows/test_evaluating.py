@@ -8,11 +8,36 @@ from threading import Barrier
 
 import polars as pl
 import pytest
+import yaml
 
+from crm_sync.domain.records import CrmKind
 from crm_sync.domain.scores import Scored
 from crm_sync.store import inbox
 from tests.factories import AlwaysScorer
 from tests.flows.sites import SPAN, Site
+
+LOST = {CrmKind.SALESFORCE: ("Status", "Closed - Not Converted"), CrmKind.HUBSPOT: ("hs_lead_status", "UNQUALIFIED")}
+
+
+def test_given_a_lead_that_is_lost_when_evaluated_then_its_score_goes_and_comes_back_when_reopened(site: Site):
+    field, word = LOST[site.kind]
+    document = yaml.safe_load(site.mapping_text())
+    document["lost"] = [{"object": site.object, "field": field, "one_of": [word]}]
+    site.publish(yaml.safe_dump(document, allow_unicode=True))
+    [lead] = site.add()
+    site.settle()
+    open_as = site.value(lead, field)
+    assert site.shown(lead)["state"] == "scored"
+
+    site.later(seconds=60)
+    site.write(lead, {field: word})
+    site.settle()
+    assert {name: value for name, value in site.shown(lead).items() if value is not None} == {"state": "closed"}
+
+    site.later(seconds=60)
+    site.write(lead, {field: open_as or ""})
+    site.settle()
+    assert site.shown(lead)["state"] == "scored"
 
 
 class Choking(AlwaysScorer):
