@@ -360,17 +360,20 @@ class Site:
 
     def pull_feed(self, feed: Feed, connector: Connector | None = None) -> list[Pulled]:
         """Every page that one feed has now, whether it is due or not."""
-        source, pages = self.source(feed, connector), []
-        while True:
+        return self._pages(self.source(feed, connector))
+
+    def _pages(self, source: Source) -> list[Pulled]:
+        pages: list[Pulled] = []
+        while not pages or pages[-1].more:
             pages.append(pull(self.transaction, source, self.now, span=SPAN, early=True))
-            if not pages[-1].more:
-                return pages
+        return pages
 
     def pull(self, *walks: Walk) -> int:
         """Read every feed that is used (of these walks); returns how many people it let wait."""
         if self.connection.state not in PULLING:
             return 0
-        pages = [page for feed in list(self.feeds(*walks)) for page in self.pull_feed(feed)]
+        source = self.source(self.world.people)
+        pages = [page for feed in list(self.feeds(*walks)) for page in self._pages(replace(source, feed=feed))]
         problems = [page.problem for page in pages if page.problem]
         assert not problems, problems
         return sum(page.waiting for page in pages)

@@ -67,7 +67,7 @@ SLICES = [
         every=10,
         until=datetime(2012, 3, 15, tzinfo=UTC),
         age=1,
-        least_auc=0.7,
+        least_auc=0.6,
         record="case_id",
     ),
 ]
