@@ -12,11 +12,11 @@ export PYTHONDONTWRITEBYTECODE :=
 $(VENV)/run.done: requirements/run.txt
 	@test -n "$(PYTHON)" || { echo "crm-sync needs Python 3.11 or newer; install it or name it: make PYTHON=/path/to/python3"; exit 2; }
 	"$(PYTHON)" -m venv "$(VENV)"
-	"$(BIN)/python" -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/run.txt
+	"$(BIN)/python" -m pip --disable-pip-version-check install --quiet --no-compile --require-hashes -r requirements/run.txt
 	touch "$@"
 
 $(VENV)/dev.done: requirements/dev.txt $(VENV)/run.done
-	"$(BIN)/python" -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/dev.txt
+	"$(BIN)/python" -m pip --disable-pip-version-check install --quiet --no-compile --require-hashes -r requirements/dev.txt
 	touch "$@"
 
 demo: $(VENV)/run.done
