@@ -235,8 +235,9 @@ def error_of(refusal: Refusal, *, now: datetime, midnight: datetime | None) -> C
     match kind.family:
         case Family.RATE_LIMITED:
             retry_at = advised(refusal.headers, now) or _after(kind.wait, now, midnight)
+            why = "The portal's calls of the day are used up: " if kind.wait is Wait.UNTIL_MIDNIGHT else ""
             return RateLimitedError(
-                f"HubSpot asked us to wait until {retry_at:%Y-%m-%d %H:%M:%S} UTC.", retry_at=retry_at, code=code
+                f"{why}HubSpot asked us to wait until {retry_at:%Y-%m-%d %H:%M:%S} UTC.", retry_at=retry_at, code=code
             )
         case Family.AUTH:
             return AuthError(_auth_words(refusal, code), code=code)

@@ -22,7 +22,9 @@ from datetime import datetime, timedelta
 from connectors.salesforce.feeds import Shape, shape_of
 from connectors.salesforce.rows import Page, Rows
 from connectors.salesforce.wire import batch_of, fill_parents, literal, moment, quoted
-from crm_sync.domain.changes import ChangeBatch, Cursor, Feed, Walk
+from crm_sync.domain.changes import ChangeBatch, Cursor, Feed, Role, Walk
+from crm_sync.domain.records import RecordBatch
+from crm_sync.errors import ConfigError
 
 PAGE = 2_000
 """The most rows that Salesforce gives at once (REST API guide, Query Options Header)."""
@@ -52,7 +54,15 @@ def page_after(
     shape = shape_of(feed.object)
     if cursor is None and feed.walk is Walk.SWEEP:
         cursor = starting_at(feed, server_time() - SWEEP)
-    page = rows.page(feed.object, fields, _rest(feed, shape, cursor or BEGINNING))
+    try:
+        page = rows.page(feed.object, fields, _rest(feed, shape, cursor or BEGINNING))
+    except ConfigError as error:
+        if feed.role is not Role.HISTORY or error.code != "INVALID_TYPE":
+            raise
+        # An org that tracks no field of the object has no history of it. The walk stays where it is, for the day
+        # when there is one, or when we may see it.
+        nothing = RecordBatch(object=feed.object)
+        return ChangeBatch(records=nothing, next_cursor=cursor or BEGINNING, more=False, complete_until=server_time())
     records = batch_of(feed.object, shape, page.rows)
     fill_parents(records, fields)
     if _goes_on(page):

@@ -325,6 +325,11 @@ def _sign_in_refused(error: SalesforceAuthenticationFailed, now: datetime) -> Cr
     if code.isdigit():
         # Neither XML nor JSON came back: a page of something in between.
         return _by_status(int(code)) if int(code) >= 300 else garbage()
+    if not code:
+        # JSON that is no OAuth error, from something in between or another server: its status isn't told.
+        return TransientError(
+            "What answers the sign-in isn't Salesforce: check the address if it stays so.", code="garbage"
+        )
     known = reaction(code.removeprefix("sf:"), message)
     if known is None:
         words = without_personal_data(message)

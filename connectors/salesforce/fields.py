@@ -178,6 +178,10 @@ def _grant(session: Session, object: str, names: Sequence[str], user_id: str) ->
         granted = {row["Field"]: row for row in rows}
         for name in names:
             _grant_field(session, object, f"{object}.{name}", set_id, granted)
+        if not user_id:
+            return (
+                f"Salesforce doesn't tell who we are signed in as: assign our user the set {PERMISSION_SET} in Setup."
+            )
         _assign(session, set_id, user_id)
     except (AuthError, ConfigError, RecordError) as error:
         return _by_an_admin(error)

@@ -26,7 +26,7 @@ _NOT_BY_WAITING = frozenset({"QUERY_TIMEOUT", "timeout", "unreachable"})
 """Transient, but not within the seconds of one call."""
 
 
-TOKEN = ("session_id", "instance_url", "signed_in_to")
+TOKEN = ("session_id", "instance_url", "signed_in_to", "user_id")
 """What a sign-in adds to the credentials."""
 
 
@@ -67,6 +67,11 @@ class Session:
     def server_time(self) -> datetime | None:
         """The CRM's clock when the last call began, or None before the first answer."""
         return self._listener.server_time
+
+    @property
+    def user_id(self) -> str:
+        """Who the token is for, as far as the sign-in told."""
+        return self._credentials.get("user_id", "")
 
     def now(self) -> datetime:
         return self._now()
@@ -144,7 +149,8 @@ class Session:
         # Only the host that we were pointed to may be spoken to in plain http.
         at = f"{base.scheme if token.host == base.netloc else 'https'}://{token.host}"
         if self._method is not Method.SESSION:
-            self._credentials |= {"session_id": token.session_id, "instance_url": at, "signed_in_to": self._base_url}
+            told = (token.session_id, at, self._base_url, self._listener.user_id)
+            self._credentials |= dict(zip(TOKEN, told, strict=True))
             self._save(dict(self._credentials))
         self._client = self._client_for(token, at)
         return self._client

@@ -28,6 +28,8 @@ CONNECT_SECONDS = 10.0
 _SIGN_IN_PATHS = ("/services/oauth2/token", "/services/Soap/u/")
 # `per-app-api-usage=` ends in the same letters; bursts and apps may follow; the header may be absent (§6).
 _DAY_USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)\s*/\s*(\d+)")
+# Whose token it is: the OAuth answer's identity URL, the SOAP answer's user; simple-salesforce drops both.
+_SIGNED_IN_AS = re.compile(r"/id/00D\w{12,15}/(005\w{12,15})|<userId>(005\w{12,15})</userId>")
 
 CONSTANT_HEADERS: Mapping[str, str] = {
     # Default TRUE, and it applies to updates: a score would give the lead to another owner (REST guide, headers).
@@ -108,14 +110,21 @@ class Listener:
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
         self.server_time: datetime | None = None
+        self.user_id = ""
 
     def __call__(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        if urlsplit(response.url or "").path.startswith(_SIGN_IN_PATHS):
+            self._note_user(response.text)
         self._note_usage(response.headers.get("Sforce-Limit-Info", ""))
         self._note_time(response.headers.get("Date", ""), response.elapsed)
 
     def _note_usage(self, info: str) -> None:
         if usage := _DAY_USAGE.search(info):
             self._meter.seen(Usage(window="day", used=int(usage[1]), limit=int(usage[2])))
+
+    def _note_user(self, answer: str) -> None:
+        if found := _SIGNED_IN_AS.search(answer):
+            self.user_id = found[1] or found[2]
 
     def _note_time(self, date: str, elapsed: timedelta) -> None:
         try:

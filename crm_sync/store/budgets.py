@@ -17,6 +17,9 @@ from crm_sync.store.engine import Transaction, rows, run
 PATIENCE = timedelta(seconds=25)
 """How long a call waits for its turn in a short window, before its worker turns to something else."""
 
+LOOK_AGAIN = timedelta(minutes=30)
+"""How long a used-up allowance is believed: the CRM may free calls, or grant more, long before our window ends."""
+
 
 def _take(session: Session, connection: ConnectionId, span: Span, calls: int, now: datetime) -> datetime | None:
     """Take `calls` from a window. The moment it ends, or None where they don't fit.
@@ -57,6 +60,23 @@ def _free_at(session: Session, connection: ConnectionId, span: Span) -> datetime
     )
     free: datetime = row.resets_at
     return free
+
+
+def _doubt(session: Session, connection: ConnectionId, span: Span, calls: int) -> None:
+    """Forget what the CRM told, where that alone stands against `calls`: only another call can tell that it changed.
+
+    Salesforce counts the last 24 hours, so what the org used goes down at any time.
+    """
+    run(
+        session,
+        """
+        UPDATE budget SET seen_used = NULL
+        WHERE connection_id = :connection AND span = :span AND taken + :calls <= allowed
+        """,
+        connection=connection,
+        span=span.name,
+        calls=calls,
+    )
 
 
 def note_usage(session: Session, connection: ConnectionId, span: Span, usage: Usage, now: datetime) -> None:
@@ -116,6 +136,11 @@ class ConnectionMeter:
             if free > give_up:
                 break
             time.sleep((free - now).total_seconds())
+        if free > now + LOOK_AGAIN:
+            free = now + LOOK_AGAIN
+            self._told.pop(span.name, None)
+            with self._transaction() as session:
+                _doubt(session, self._connection.id, span, calls)
         raise RateLimitedError(
             f"our share of the {span.name} allowance of connection {self._connection.name!r} is used up", retry_at=free
         )

@@ -378,11 +378,19 @@ def release_held(session: Session, connection: ConnectionId, now: datetime, *, f
     )
 
 
+_OVERTAKEN = """EXISTS (SELECT FROM outbox AS later WHERE later.record_id = outbox.record_id
+    AND later.kind = outbox.kind AND later.id > outbox.id
+    AND (later.replay_of = outbox.id OR later.state NOT IN ('superseded', 'closed')))"""
+
+
 def counts(session: Session, connection: ConnectionId) -> dict[str, int]:
-    """How many entries of a connection are in each state."""
+    """How many entries of a connection are in each state. A dead letter that was overtaken counts as superseded."""
     found = rows(
         session,
-        "SELECT state, count(*) AS n FROM outbox WHERE connection_id = :connection GROUP BY state",
+        f"""
+        SELECT CASE WHEN state = 'dead' AND {_OVERTAKEN} THEN 'superseded' ELSE state END AS state, count(*) AS n
+        FROM outbox WHERE connection_id = :connection GROUP BY 1
+        """,  # noqa: S608, the condition is a constant
         connection=connection,
     )
     return {row.state: row.n for row in found}
@@ -409,7 +417,7 @@ def dead(session: Session, *, connection: ConnectionId | None = None, cause: str
     return list(
         rows(
             session,
-            """
+            f"""
             SELECT outbox.id, connection.name AS connection, record.object, record.crm_id, outbox.kind, outbox.family,
                    outbox.code, outbox.field, outbox.words, outbox.attempts, outbox.settled_at, outbox.desired,
                    outbox.number, outbox.record_id, outbox.connection_id, outbox.evaluation_id
@@ -417,11 +425,9 @@ def dead(session: Session, *, connection: ConnectionId | None = None, cause: str
             WHERE outbox.state = 'dead'
               AND (CAST(:connection AS bigint) IS NULL OR outbox.connection_id = :connection)
               AND (:cause = '' OR outbox.code = :cause OR outbox.field = :cause)
-              AND NOT EXISTS (SELECT FROM outbox AS later WHERE later.record_id = outbox.record_id
-                              AND later.kind = outbox.kind AND later.id > outbox.id
-                              AND (later.replay_of = outbox.id OR later.state NOT IN ('superseded', 'closed')))
+              AND NOT {_OVERTAKEN}
             ORDER BY outbox.id DESC LIMIT :most
-            """,
+            """,  # noqa: S608, likewise
             connection=connection,
             cause=cause,
             most=most,

@@ -156,6 +156,23 @@ def test_given_nobody_answers_when_connected_then_one_line_says_so_and_nothing_i
 
 
 @ONE_CRM
+def test_given_an_org_that_is_connected_when_connected_under_another_name_then_it_is_refused(
+    connect: Connect, crm: World, transaction: Transaction
+):
+    crm.install()
+    crm.add_people(1)
+    connect(crm, "--yes")
+
+    ran = connect(crm, "--yes", "--name", "again", "--confirm-org")
+
+    assert ran.code == 1
+    assert f"is connected already, as '{crm.kind}'" in ran.out
+    assert f"--name {crm.kind}" in ran.out
+    assert saved(transaction).name == crm.kind
+    assert connect(crm, "--yes").code == 0
+
+
+@ONE_CRM
 def test_given_another_org_was_confirmed_when_connected_then_it_is_stopped_and_keeps_its_own_credentials(
     connect: Connect, crm: World, transaction: Transaction, keys: Keys
 ):
@@ -316,12 +333,12 @@ def test_given_a_secret_in_a_file_or_the_environment_when_connected_then_it_is_t
 
     by_file = crm_sync("connect", "hubspot", "--url", hubspot.url, "--credential", f"access_token=@{token}")
     by_environment = crm_sync(
-        *("connect", "hubspot", "--name", "second"),
+        *("connect", "hubspot"),
         env={"CRM_SYNC_HUBSPOT_URL": hubspot.url, "CRM_SYNC_HUBSPOT_ACCESS_TOKEN": token.read_text().strip()},
     )
 
     assert (by_file.code, by_environment.code) == (0, 0)
-    assert count(transaction, "connection") == 2
+    assert count(transaction, "connection") == 1
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,11 @@ def own(name: str, **traits: Any) -> dict[str, CatalogueField]:
     return {spelled: replace(own_catalogue()[spelled], **traits)}
 
 
+def leaving_out(value: str) -> dict[str, Any]:
+    condition = {"field": "TaskSubtype", "none_of": [value]}
+    return {"kind": "note", "occurred_at": "ActivityDate", "only_when": [condition]}
+
+
 def test_given_a_mapping_that_fits_when_checked_then_there_is_no_problem() -> None:
     assert a_mapping().problems(catalogues(), OWN_NAMES) == []
 
@@ -230,10 +235,22 @@ def test_what_the_crm_lacks_is_one_sentence(lead: dict[str, CatalogueField | Non
             "activities.Task: TaskSubtype has no value Cal; did you mean Call?",
             id="value-unknown",
         ),
+        pytest.param(
+            {"activities": {"Task": leaving_out("Caall")}},
+            "activities.Task.only_when: TaskSubtype has no value Caall; did you mean Call?",
+            id="left-out-value-misspelt",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_told(changes: dict[str, Any], problem: str) -> None:
     assert problem in a_mapping(**changes).problems(catalogues(), OWN_NAMES)
+
+
+@pytest.mark.parametrize("value", ["Fax", "Recall"])
+def test_leaving_out_a_value_that_the_crm_does_not_offer_is_no_problem(value: str) -> None:
+    mapping = a_mapping(activities={"Task": leaving_out(value)})
+
+    assert mapping.problems(catalogues(), OWN_NAMES) == []
 
 
 @pytest.mark.parametrize("field", ["Account_Age__c", "Health_Score__c", "Usage__c", "Email_Disabled__c", "Stage__c"])

@@ -14,7 +14,7 @@ from crm_sync.domain.keys import Keys
 from crm_sync.domain.records import CrmKind
 from crm_sync.errors import RateLimitedError
 from crm_sync.ports import Usage
-from crm_sync.store.budgets import ConnectionMeter
+from crm_sync.store.budgets import LOOK_AGAIN, ConnectionMeter
 from crm_sync.store.engine import Transaction, rows
 from tests.rows import NOW, a_connection
 
@@ -131,10 +131,42 @@ def test_given_the_day_is_used_up_when_a_new_one_begins_then_calls_are_let_throu
     with pytest.raises(RateLimitedError) as refused:
         meter.reserve("day")
 
-    later = ConnectionMeter(transaction, salesforce, lambda: refused.value.retry_at)
+    soon = ConnectionMeter(transaction, salesforce, lambda: refused.value.retry_at)
+    tomorrow = ConnectionMeter(transaction, salesforce, lambda: NOW + timedelta(hours=24))
 
-    assert NOW < refused.value.retry_at <= NOW + timedelta(hours=24)
+    assert NOW < refused.value.retry_at <= NOW + LOOK_AGAIN
+    assert taken(soon, "day") == 0
+    tomorrow.reserve("day")
+
+
+def test_given_others_used_up_the_org_when_its_calls_get_free_within_the_day_then_ours_go_on(
+    transaction: Transaction, salesforce: Connection
+):
+    """Salesforce counts the last 24 hours: an import of last night is forgotten this morning, not tomorrow."""
+    meter = ConnectionMeter(transaction, salesforce, lambda: NOW)
+    meter.seen(Usage(window="day", used=15_000, limit=15_000))
+    with pytest.raises(RateLimitedError) as refused:
+        meter.reserve("day")
+
+    later = ConnectionMeter(transaction, salesforce, lambda: refused.value.retry_at)
     later.reserve("day")
+    later.seen(Usage(window="day", used=14_900, limit=15_000))
+
+    assert taken(later, "day") >= 99
+
+
+def test_given_others_used_up_the_org_when_it_stays_so_then_one_call_finds_out(
+    transaction: Transaction, salesforce: Connection
+):
+    meter = ConnectionMeter(transaction, salesforce, lambda: NOW)
+    meter.seen(Usage(window="day", used=15_000, limit=15_000))
+    with pytest.raises(RateLimitedError):
+        meter.reserve("day")
+
+    meter.reserve("day")
+    meter.seen(Usage(window="day", used=15_001, limit=15_000))
+
+    assert taken(ConnectionMeter(transaction, salesforce, lambda: NOW), "day") == 0
 
 
 def test_given_one_connection_is_used_up_when_another_calls_then_it_has_a_budget_of_its_own(

@@ -306,6 +306,7 @@ def test_given_a_dead_letter_when_something_newer_arrived_then_it_is_no_failure_
     settle(transaction, token, *(settled(entry) for entry in entries))
 
     with transaction() as session:
-        dead = outbox.dead(session)
+        dead, counted = outbox.dead(session), outbox.counts(session, connection.id)
 
     assert [letter.record_id for letter in dead] == [records[1]]
+    assert counted == {"dead": 1, "superseded": 1, "delivered": 1}

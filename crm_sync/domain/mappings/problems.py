@@ -33,6 +33,9 @@ WRITABLE_INTO: dict[FieldType, frozenset[FieldType]] = {
     FieldType.LONG_TEXT: frozenset({FieldType.LONG_TEXT, FieldType.TEXT}),
     FieldType.DATETIME: frozenset({FieldType.DATETIME}),
 }
+MISSPELLED = 0.8
+"""How alike two values are that are likely meant for one: CANCELLED and CANCELED. Where one holds the other, as
+RESCHEDULED holds SCHEDULED, they are two."""
 NOT_SEEN = "isn't there, or is hidden from our user."
 
 OWN_SPELLING = re.compile(r"crm_?sync_?(" + "|".join(field.name.replace("_", "_?") for field in OWN_FIELDS) + ")")
@@ -178,9 +181,9 @@ def _activities(mapping: MappingVersion, catalogues: Mapping[str, Catalogue]) ->
         for choice in activity.choices():
             yield from _unknown_options(f"activities.{object}", choice.field[0], tuple(choice.values), catalogue)
         for condition in activity.only_when:
-            yield from _unknown_options(
-                f"activities.{object}.only_when", condition.field, (*condition.one_of, *condition.none_of), catalogue
-            )
+            where = f"activities.{object}.only_when"
+            yield from _unknown_options(where, condition.field, condition.one_of, catalogue)
+            yield from _misspelled_options(where, condition.field, condition.none_of, catalogue)
 
 
 def _unknown_options(where: str, name: str, values: tuple[str, ...], catalogue: Catalogue) -> Iterator[str]:
@@ -191,6 +194,18 @@ def _unknown_options(where: str, name: str, values: tuple[str, ...], catalogue: 
     for value in values:
         if value.lower() not in options and not value.endswith("*"):
             yield f"{where}: {name} has no value {value}; {did_you_mean(value, field.options)}"
+
+
+def _misspelled_options(where: str, name: str, values: tuple[str, ...], catalogue: Catalogue) -> Iterator[str]:
+    """Leaving out a value that the CRM doesn't offer does no harm, unless it is meant for one that it does offer."""
+    options = catalogue[name].options if name in catalogue else ()
+    misspelled = tuple(value for value in values if any(_is_meant_for(value.lower(), o.lower()) for o in options))
+    yield from _unknown_options(where, name, misspelled, catalogue)
+
+
+def _is_meant_for(value: str, option: str) -> bool:
+    alike = difflib.SequenceMatcher(None, value, option).ratio() >= MISSPELLED
+    return alike and value not in option and option not in value
 
 
 def _milestones(mapping: MappingVersion, catalogues: Mapping[str, Catalogue]) -> Iterator[str]:

@@ -96,6 +96,14 @@ def _standing(session: Session, request: Request) -> Connection | None:
     return None
 
 
+def _twin(transaction: Transaction, request: Request, identity: OrgIdentity) -> str:
+    """The name of another connection to this org, "" where there is none."""
+    with transaction() as session:
+        known = connections.listed(session)
+    others = (each for each in known if each.kind is request.kind and each.name != request.name)
+    return next((each.name for each in others if each.org_id == identity.org_id), "")
+
+
 def _is_meant(
     transaction: Transaction,
     steps: Steps,
@@ -105,7 +113,14 @@ def _is_meant(
     now: datetime,
 ) -> bool:
     """Whether this org may be joined under this name. Another one than before stops the connection until confirmed."""
-    if standing is None or standing.org_id in ("", identity.org_id):
+    if standing is not None and standing.org_id == identity.org_id:
+        return True
+    if twin := _twin(transaction, request, identity):
+        found = f"{identity.name} ({identity.org_id}) is connected already, as {twin!r}"
+        advice = f"Two would write over each other and spend its calls twice: give --name {twin}."
+        steps.add(Check(name="same org", passed=False, found=found, advice=advice))
+        return False
+    if standing is None or not standing.org_id:
         return True
     name, other = "same org", f"this connection was confirmed for {standing.org_name} ({standing.org_id})"
     if standing.is_test is not identity.is_test:

@@ -106,6 +106,7 @@ def test_given_no_retry_after_when_limited_then_the_policy_says_how_long(body: A
 
     assert isinstance(error, RateLimitedError)
     assert error.retry_at == retry_at
+    assert ("calls of the day are used up" in str(error)) is (retry_at == MIDNIGHT)
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,20 @@ def test_an_object_that_the_org_lacks_is_named(org):
         a_connector().changes_since(individuals, None, [])
 
 
+@pytest.mark.parametrize("walk", [Walk.CHANGES, Walk.SWEEP])
+def test_given_an_org_that_tracks_no_field_when_its_history_is_pulled_then_there_is_none(org, walk):
+    words = {"message": "sObject type 'LeadHistory' is not supported.", "errorCode": "INVALID_TYPE"}
+    org.get(LEADS, status=400, json=[words], headers=HEADERS)
+    history = next(feed for feed in FEEDS if feed.object == "LeadHistory" and feed.walk is walk)
+
+    before = Cursor({"since": "2026-11-22T09:00:00Z"})
+
+    batch = a_connector().changes_since(history, before, [])
+
+    assert (len(batch.records), batch.more, batch.complete_until) == (0, False, NOW)
+    assert batch.next_cursor == before  # what an admin lets us see tomorrow is read from there
+
+
 @pytest.mark.parametrize("name", ["Email FROM User", "Email,Phone", "", "a b", "Owner..Name"])
 def test_a_field_name_that_is_none_is_never_sent(name):
     with pytest.raises(ConfigError, match="not the name of a Salesforce field"):

@@ -153,6 +153,7 @@ def test_wrong_credentials_are_said_in_one_sentence(org, path, answer, credentia
         pytest.param({"body": "<html>Welcome</html>", "status": 200}, id="200-page"),
         pytest.param({"json": {"access_token": "x"}, "status": 200}, id="no-instance"),
         pytest.param({"body": "", "status": 200}, id="empty"),
+        pytest.param({"json": {"message": "Bad gateway"}, "status": 502}, id="foreign-json"),
     ],
 )
 def test_a_sign_in_page_that_is_no_answer_is_transient(org, answer):
@@ -160,6 +161,38 @@ def test_a_sign_in_page_that_is_no_answer_is_transient(org, answer):
 
     with pytest.raises(TransientError):
         pull(a_connector(AN_APP))
+
+
+@pytest.mark.parametrize("refused", [{"status": 403, "body": "Missing_OAuth_Token"}, {"status": 404, "body": "<html>"}])
+def test_given_an_app_that_may_only_use_the_api_when_asked_who_we_are_then_the_resources_tell(org, refused):
+    row = {"Id": "00DSB0000000001AAA", "Name": "Acme", "IsSandbox": True}
+    org.get(f"{DATA}/query/", json=a_page(row))
+    org.get(f"{ORG}/services/oauth2/userinfo", **refused)
+    org.get(f"{DATA}/", json={"identity": TOKEN["id"], "query": "/services/data/v62.0/query"})
+
+    assert a_connector().identity().user_id == "005SB0000000001AAA"
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "credentials"),
+    [
+        pytest.param("services/oauth2/token", {"json": TOKEN}, AN_APP, id="oauth"),
+        pytest.param(
+            "services/Soap/u/62.0",
+            {"body": LOGIN_ANSWER},
+            {"method": "password", "username": "u", "password": "p", "security_token": "t"},
+            id="soap",
+        ),
+    ],
+)
+def test_given_an_app_that_may_only_use_the_api_when_it_signed_in_then_the_token_tells_who_we_are(
+    org, path, answer, credentials
+):
+    org.post(f"{ORG}/{path}", **answer)
+    org.get(f"{DATA}/query/", json=a_page({"Id": "00DSB0000000001AAA", "Name": "Acme", "IsSandbox": True}))
+    org.get(f"{ORG}/services/oauth2/userinfo", status=403, body="Missing_OAuth_Token")
+
+    assert a_connector(credentials).identity().user_id == "005SB0000000001AAA"
 
 
 def test_an_ended_session_is_renewed_once_and_saved_before_use(org: responses.RequestsMock):
@@ -172,7 +205,7 @@ def test_an_ended_session_is_renewed_once_and_saved_before_use(org: responses.Re
 
     assert len(batch.records) == 1
     assert [call.request.headers.get("Authorization", "")[:6] for call in org.calls] == ["Bearer", "Basic ", "Bearer"]
-    assert saved == [REMEMBERED | {"session_id": "00DSB!TOKEN1"}]
+    assert saved == [REMEMBERED | {"session_id": "00DSB!TOKEN1", "user_id": "005SB0000000001AAA"}]
 
 
 def test_a_token_for_another_address_is_forgotten(org: responses.RequestsMock):

@@ -93,6 +93,34 @@ def test_a_record_that_comes_twice_is_written_in_two_calls_in_order(org):
     assert [outcome.key for outcome in outcomes] == ["a", "b", "c"]
 
 
+def test_given_an_address_without_composite_when_written_then_each_collection_is_a_call_of_its_own(org):
+    org.post(COMPOSITE, status=404, json=[{"errorCode": "NOT_FOUND", "message": "The requested resource is not here"}])
+    org.patch(f"{COMPOSITE}/sobjects", json=accepted(*map(lead_id, range(200))), headers=HEADERS)
+    org.patch(f"{COMPOSITE}/sobjects", status=503, body="<html>Service Unavailable</html>")
+    org.patch(f"{COMPOSITE}/sobjects", json=accepted(lead_id(400)), headers=HEADERS)
+    connector = a_connector()
+
+    first = answers(write([a_write(n) for n in range(400)], connector))
+    second = answers(write([a_write(400)], connector))
+
+    assert first == [Answer.ACCEPTED] * 200 + [first[-1]] * 200
+    assert first[-1] is not Answer.ACCEPTED
+    assert second == [Answer.ACCEPTED]
+    assert all(call.request.headers["Sforce-Auto-Assign"] == "FALSE" for call in org.calls)
+    assert [call.request.url for call in org.calls].count(COMPOSITE) == 1
+
+
+def test_given_an_address_without_composite_when_the_session_ended_then_it_is_renewed(org):
+    org.post(COMPOSITE, status=404, json=[{"errorCode": "NOT_FOUND", "message": "The requested resource is not here"}])
+    org.patch(f"{COMPOSITE}/sobjects", status=401, json=EXPIRED)
+    org.post(f"{ORG}/services/oauth2/token", json=TOKEN)
+    org.post(COMPOSITE, status=404, json=[{"errorCode": "NOT_FOUND", "message": "The requested resource is not here"}])
+    org.patch(f"{COMPOSITE}/sobjects", json=accepted(lead_id(1)), headers=HEADERS)
+    remembered = AN_APP | {"session_id": "OLD", "instance_url": ORG, "signed_in_to": ORG}
+
+    assert answers(write([a_write(1)], a_connector(remembered))) == [Answer.ACCEPTED]
+
+
 def test_a_collection_holds_one_object(org):
     org.add_callback(responses.POST, COMPOSITE, everything_accepted)
 
