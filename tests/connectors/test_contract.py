@@ -145,6 +145,7 @@ def test_only_what_changed_since_is_met_again(world: World):
 def test_given_an_object_read_whole_when_it_is_through_then_it_begins_again(world):
     people = world.add_people(5)
     whole = next(f for f in world.connector.feeds() if f.name == f"{world.people.object}:whole")
+    world.clock.advance(timedelta(days=1))
 
     first = walk(world, feed=whole)
     world.clock.advance(timedelta(days=30))
