@@ -4,18 +4,19 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   if command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-export PYTHONDONTWRITEBYTECODE := 1
+# Whatever the shell says: many short processes start here, and compiling takes each a second.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check bench lock clean
 
 $(VENV)/run.done: requirements/run.txt
 	@test -n "$(PYTHON)" || { echo "crm-sync needs Python 3.11 or newer; install it or name it: make PYTHON=/path/to/python3"; exit 2; }
 	"$(PYTHON)" -m venv "$(VENV)"
-	"$(BIN)/python" -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/run.txt
+	"$(BIN)/python" -m pip --disable-pip-version-check install --quiet --no-compile --require-hashes -r requirements/run.txt
 	touch "$@"
 
 $(VENV)/dev.done: requirements/dev.txt $(VENV)/run.done
-	"$(BIN)/python" -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/dev.txt
+	"$(BIN)/python" -m pip --disable-pip-version-check install --quiet --no-compile --require-hashes -r requirements/dev.txt
 	touch "$@"
 
 demo: $(VENV)/run.done

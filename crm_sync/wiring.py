@@ -15,8 +15,8 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from connectors import registry
-from crm_sync.domain.changes import Role, Walk
-from crm_sync.domain.connections import PUSHING, Connection, ConnectionId
+from crm_sync.domain.changes import POLL, Feed, Role, Walk
+from crm_sync.domain.connections import PULLING, PUSHING, Connection, ConnectionId
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
 from crm_sync.domain.policies import PolicyVersion, parse_policy
@@ -220,6 +220,31 @@ class Installation:
             self._parsed[hash] = parse(content)
         return cast(Parsed, self._parsed[hash])
 
+    def may_pull(self, connection: int) -> bool:
+        """Whether this connection is read now: a message may come after a pause, or while the CRM wants us to wait."""
+        with self.transaction() as session:
+            found = connections.by_id(session, ConnectionId(connection))
+        return found.state in PULLING and (found.wait_until is None or found.wait_until <= self.now())
+
+    def feeds(self, connection: Connection, mapping: MappingVersion) -> list[Feed]:
+        """The feeds that `mapping` needs, each as often as the settings say: what changes slowly is asked for less.
+
+        Raises ConfigError or AuthError where the stored credentials can't be used. No call is made.
+        """
+        pace = self.settings.poll_every / POLL
+
+        def often(feed: Feed) -> timedelta:
+            match feed.walk:
+                case Walk.CHANGES:
+                    return feed.every * pace
+                case Walk.WHOLE:
+                    return timedelta(hours=mapping.reread[feed.object])
+                case _:
+                    return feed.every
+
+        found = self.connector(connection).feeds()
+        return [replace(feed, every=often(feed)) for feed in found if is_wanted(feed, mapping)]
+
     def source(self, connection: int, feed: str) -> Source | None:
         """One feed, ready to be read; None where nothing uses it or the connection has no mapping yet."""
         with self.transaction() as session:
@@ -228,11 +253,9 @@ class Installation:
         if mapping is None:
             return None
         connector = self.confirmed_connector(found)
-        wanted = next((known for known in connector.feeds() if known.name == feed), None)
-        if wanted is None or not is_wanted(wanted, mapping):
+        wanted = next((known for known in self.feeds(found, mapping) if known.name == feed), None)
+        if wanted is None:
             return None
-        if wanted.walk is Walk.CHANGES:
-            wanted = replace(wanted, every=self.settings.poll_every)
         return Source(connection=found, connector=connector, feed=wanted, mapping=mapping, keys=self.keys)
 
     def target(self, connection: int) -> Target | None:

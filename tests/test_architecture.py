@@ -124,6 +124,19 @@ def test_what_a_decision_is_enforced_by_exists() -> None:
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
+def test_the_places_and_tests_that_keep_the_laws_exist() -> None:
+    rows = re.findall(
+        r"^\| \d+ \| .+ \| `([\w/]+\.py): [^`]+` \| `([\w/]+\.py)`: `(\w+)` \|$",
+        words_of(ROOT / "docs/laws.md"),
+        flags=re.MULTILINE,
+    )
+    lost = [test for _, file, test in rows if f"def {test}(" not in words_of(ROOT / "tests" / file)]
+    gone = [place for place, _, _ in rows if not any((ROOT / where / place).is_file() for where in ("crm_sync", ""))]
+
+    assert len(rows) > 100
+    assert (lost, gone) == ([], [])
+
+
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command that does something, with the words that lead to it."""
     if isinstance(group, TyperGroup):

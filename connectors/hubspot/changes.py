@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -62,6 +62,8 @@ FEEDS: Sequence[Feed] = (
     *(Feed(object=o, role=role) for o, role, _ in _PEOPLE_AND_THEIRS),
     *(Feed(object=o, role=role, walk=Walk.SWEEP, every=timedelta(minutes=10)) for o, role, _ in _PEOPLE_AND_THEIRS),
     *(Feed(object=o, role=role, walk=Walk.ARCHIVED, every=every) for o, role, every in _PEOPLE_AND_THEIRS if every),
+    Feed(object="contacts", role=Role.PERSON, walk=Walk.WHOLE, every=timedelta(days=1)),
+    Feed(object="companies", role=Role.ACCOUNT, walk=Walk.WHOLE, every=timedelta(days=1)),
     Feed(object="owners", role=Role.OWNER, walk=Walk.FULL, every=timedelta(minutes=10)),
 )
 _NAMES = frozenset(feed.name for feed in FEEDS)
@@ -132,6 +134,7 @@ class Follower:
             Walk.SWEEP: self._sweep,
             Walk.ARCHIVED: self._archived,
             Walk.FULL: self._owners,
+            Walk.WHOLE: self._whole,
         }
         return walks[feed.walk](feed, cursor, fields)
 
@@ -146,6 +149,11 @@ class Follower:
     def _sweep(self, feed: Feed, cursor: Cursor | None, fields: Sequence[str]) -> ChangeBatch:
         window = Window.of(cursor) if cursor else Window(start=self.server_time() - SWEPT)
         return self._search(feed, window, fields, asked_of(feed.object, fields), SWEPT)
+
+    def _whole(self, feed: Feed, cursor: Cursor | None, fields: Sequence[str]) -> ChangeBatch:
+        """The first pull once more, and again from the beginning when it is through."""
+        page = self._first(feed, cursor or {}, fields, asked_of(feed.object, fields))
+        return page if page.more else replace(page, next_cursor=Cursor({}))
 
     def server_time(self) -> datetime:
         _, answer = self._session.account()

@@ -37,9 +37,11 @@ SWEEP = timedelta(hours=1)
 
 BEGINNING = Cursor({})
 
+BY_ID = (Walk.FULL, Walk.WHOLE)
+
 
 def starting_at(feed: Feed, since: datetime) -> Cursor:
-    return BEGINNING if feed.walk is Walk.FULL else Cursor({"since": literal(since)})
+    return BEGINNING if feed.walk in BY_ID else Cursor({"since": literal(since)})
 
 
 def page_after(
@@ -70,7 +72,7 @@ def page_after(
 
 
 def _rest(feed: Feed, shape: Shape, cursor: Cursor) -> str:
-    if feed.walk is Walk.FULL:
+    if feed.walk in BY_ID:
         conditions = [shape.only, f"Id > {quoted(cursor['id'])}" if "id" in cursor else ""]
         return _tail([c for c in conditions if c], "Id")
     return _tail(_behind(shape.stamp, cursor), f"{shape.stamp}, Id")
@@ -96,12 +98,12 @@ def _goes_on(page: Page) -> bool:
 
 def _behind_last(feed: Feed, shape: Shape, page: Page) -> Cursor:
     last = page.rows[-1]
-    if feed.walk is Walk.FULL:
+    if feed.walk in BY_ID:
         return Cursor({"id": last["Id"]})
     return Cursor({"stamp": literal(moment(last[shape.stamp])), "id": last["Id"]})
 
 
 def _at_rest(feed: Feed, complete: datetime) -> Cursor:
-    if feed.walk is Walk.FULL:
+    if feed.walk in BY_ID:
         return BEGINNING
     return Cursor({"since": literal(complete - (SWEEP if feed.walk is Walk.SWEEP else OVERLAP))})

@@ -15,6 +15,9 @@ SLOW = timedelta(minutes=5)
 RESCAN = timedelta(minutes=10)
 """A sweep re-reads the last hour this often, a small table is read whole this often."""
 
+REREAD = timedelta(days=1)
+"""How often an object is read whole again, where the mapping asks for it without saying how often."""
+
 REMOVALS = timedelta(hours=1)
 
 
@@ -110,4 +113,7 @@ FEEDS: tuple[Feed, ...] = (
     Feed(object="CampaignMember", role=Role.ACTIVITY, walk=Walk.SWEEP, every=RESCAN),
     Feed(object="Individual", role=Role.CONSENT, walk=Walk.SWEEP, every=RESCAN),
     Feed(object="LeadHistory", role=Role.HISTORY, walk=Walk.SWEEP, every=RESCAN),
+    Feed(object="Lead", role=Role.PERSON, walk=Walk.WHOLE, every=REREAD),
+    Feed(object="Contact", role=Role.PERSON, walk=Walk.WHOLE, every=REREAD),
+    Feed(object="Account", role=Role.ACCOUNT, walk=Walk.WHOLE, every=REREAD),
 )

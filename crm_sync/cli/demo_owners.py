@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +120,7 @@ def web_form(crms: Mapping[CrmKind, SandboxClient], of: Mapping[CrmKind, Team]) 
                 properties = {"firstname": first, "lastname": last, "jobtitle": title, "company": company}
                 properties |= {"email": email, "country": country}
                 created = crms[kind].act({"do": "create", "object": "contacts", "properties": properties})
-            who = f"{first} {last}, {title}, {country}"
+            who = f"{first} {last}, {country}"
             came.append(Newcomer(who, team.connection, kind, created["id"], team.inbound, {}))
     return came
 
@@ -145,8 +144,8 @@ def tell(installation: Installation, came: list[Newcomer], of: Mapping[CrmKind, 
         owner, rule = (given.owner_name or given.owner, given.rule) if given else ("", "")
         lines.append([f"  {each.kind}", each.who, stands, owner, rule, f"{each.seconds:.0f} s"])
     table("", ["  CRM", "who came in", "score", "owner", "rule", "after"], lines)
-    shares = [f"{of[kind].sellers[0].name} twice as often as the others ({kind})" for kind in of]
-    say(textwrap.fill(f"Turns by weight: {', '.join(shares)}.", 110, initial_indent="  ", subsequent_indent="  "))
+    twice = " and ".join(f"{team.sellers[0].name} ({kind})" for kind, team in of.items())
+    say(f"  Turns by weight: {twice} get twice as many as the others.")
 
 
 def owner_writes(crms: Mapping[CrmKind, SandboxClient], of: Mapping[CrmKind, Team]) -> list[list[Any]]:

@@ -53,6 +53,9 @@ def _poll(installation: Installation, connection: Connection) -> Polled:
     if connection.state not in PULLING:
         polled.problem = f"it is {connection.state}; see `crm-sync status`"
         return polled
+    if connection.wait_until is not None and connection.wait_until > installation.now():
+        polled.problem = f"the CRM asked us to wait until {connection.wait_until:%Y-%m-%d %H:%M:%S} UTC"
+        return polled
     for feed in installation.connector(connection).feeds():
         if feed.walk is Walk.CHANGES and not polled.problem:
             _read(installation, connection, feed.name, polled)

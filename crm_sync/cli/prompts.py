@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -26,6 +27,13 @@ def agreed(question: str, *, yes: bool) -> bool:
 def asked(label: str, *, secret: bool) -> str:
     """What the person types; a secret isn't echoed."""
     return str(typer.prompt(label, hide_input=secret, err=True)).strip()
+
+
+def picked(question: str, words: Sequence[str]) -> str:
+    """The one of `words` that the person types; asked again until it is one of them."""
+    while (found := asked(f"{question} ({', '.join(words)})", secret=False).lower()) not in words:
+        typer.echo(f"{found} is none of them.", err=True)
+    return found
 
 
 def user_name() -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from sqlmodel import Session
 
 from crm_sync.cli.opened import opened
 from crm_sync.cli.output import emit_json, say, table
-from crm_sync.store import connections, explanations, feeds, inbox, outbox, versions
+from crm_sync.domain.budgets import calls_to_read
+from crm_sync.domain.changes import Walk
+from crm_sync.domain.connections import PULLING, PUSHING, Connection
+from crm_sync.errors import CrmSyncError
+from crm_sync.store import connections, explanations, feeds, inbox, outbox, records, versions
 from crm_sync.wiring import Installation
 
 
@@ -25,6 +30,11 @@ def status(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
     for connection in report["connections"]:
         show(connection)
     say(f"\nWaiting to be evaluated: {report['waiting']:,}. Policy in force: {report['policy'] or 'none'}.")
+    if report["parked"]:
+        say(
+            f"  {report['parked']:,} of them failed again and again and are tried once an hour: "
+            "the evaluate worker's log says why."
+        )
 
 
 def gather(installation: Installation) -> dict[str, Any]:
@@ -35,6 +45,7 @@ def gather(installation: Installation) -> dict[str, Any]:
         policy = versions.policy(session)
         return {
             "waiting": inbox.waiting(session),
+            "parked": inbox.parked(session, now),
             "policy": policy.content_hash[:12] if policy else "",
             "connections": [
                 {
@@ -57,7 +68,9 @@ def gather(installation: Installation) -> dict[str, Any]:
                         }
                         for feed in feeds.status(session, each.id, now)
                     ],
+                    "at_rest": _at_rest(installation, session, each),
                     "outbox": outbox.counts(session, each.id),
+                    "withheld": outbox.withheld(session, each.id) if each.state not in PUSHING else {},
                     "people": _people(explanations.reckoning(session, each.id)),
                     "budget": [
                         {"span": row.span, "taken": row.taken, "ours": row.allowed, "seen": row.seen_used}
@@ -67,6 +80,25 @@ def gather(installation: Installation) -> dict[str, Any]:
                 for each in connections.listed(session)
             ],
         }
+
+
+def _at_rest(installation: Installation, session: Session, connection: Connection) -> dict[str, int]:
+    """Calls a day while nothing happens: polls of each object, and what is read again whatever happens (law 3)."""
+    mapping = installation.mappings(session).get(connection.id)
+    if mapping is None or connection.state not in PULLING:
+        return {"polls": 0, "rereads": 0}
+    try:
+        followed = installation.feeds(connection, mapping)
+    except CrmSyncError:
+        return {}  # `doctor` says what is wrong with the credentials
+    polls = sum(timedelta(days=1) / feed.every for feed in followed if feed.walk is Walk.CHANGES)
+    held = records.counts(session, connection.id)
+    rereads = sum(
+        timedelta(days=1) / feed.every * (calls_to_read(connection.kind, held[feed.object]) if whole else 1)
+        for feed in followed
+        if (whole := feed.walk is Walk.WHOLE) or feed.walk is not Walk.CHANGES
+    )
+    return {"polls": round(polls), "rereads": round(rereads)}
 
 
 def _behind(watermark: datetime | None, now: datetime) -> int | None:
@@ -103,5 +135,11 @@ def show(connection: dict[str, Any]) -> None:
         say(f"    {count:>7,}  {reason}")
     entries = ", ".join(f"{count:,} {state}" for state, count in sorted(connection["outbox"].items()))
     say(f"  Outbox: {entries or 'empty'}")
+    if connection["withheld"]:
+        say(f"  Written once it is resumed (`crm-sync resume {connection['name']}`):")
+        for reason, count in sorted(connection["withheld"].items(), key=lambda pair: -pair[1]):
+            say(f"    {count:>7,}  {reason}")
     calls = ", ".join(f"{each['taken']:,} of our {each['ours']:,} a {each['span']}" for each in connection["budget"])
     say(f"  Calls reserved: {calls or 'none'}")
+    if rest := connection["at_rest"]:
+        say(f"  Calls a day at rest: {rest['polls']:,} polls, {rest['rereads']:,} for what is read again in any case")

@@ -149,5 +149,14 @@ def _show_measures(manifest: Manifest) -> None:
         f"({report.buckets}). Calibration: {report.calibration}. "
         f"Best of {len(report.seeds_log_loss)} seeds: {report.seed}."
     )
-    if report.measures["model"].auc < report.measures["rules"].auc:
-        say("The rules in force rank these people better than this model does: look twice before you promote it.")
+    warn(manifest)
+
+
+def warn(manifest: Manifest) -> None:
+    """Say so where the rules are the better choice."""
+    model, rules = (manifest.report.measures[name] for name in ("model", "rules"))
+    if model.auc < rules.auc:
+        say(
+            f"The rules in force rank the newest people better than this model does (AUC {rules.auc:.3f} against "
+            f"{model.auc:.3f}): stay with them, and train again when more of the present market is known."
+        )

@@ -80,7 +80,7 @@ def _record_schema() -> dict[str, pl.DataType]:
         "role": pl.String(),
     }
     columns = {name: DTYPES[shape] for name, shape in PERSON_COLUMNS.items()}
-    return keys | columns | {"unreadable": pl.List(pl.String())}
+    return keys | columns | {"is_lost": pl.Boolean(), "unreadable": pl.List(pl.String())}
 
 
 SUMS = ("open_records", "twins")
@@ -91,13 +91,13 @@ def one_row_a_person(records: pl.DataFrame) -> pl.DataFrame:
     """Records folded into one row a person, ordered by person_id; with a column `as_of`, one a person and moment.
 
     Consent: the strictest known answer over all records binds, closed ones included (law 7). Everything else: the
-    newest open record with a value wins, then converted records, then the account; what was merged away or deleted
-    says nothing more. `created_at` is the earliest.
+    newest open record with a value wins, then lost and converted records, then the account; what was merged away or
+    deleted says nothing more. `created_at` is the earliest.
     """
     records = completed(records, _record_schema())
     keys = [name for name in ("person_id", "as_of") if name in records.columns]
     extras = sorted(name for name in records.columns if name.startswith(EXTRA_PREFIX))
-    is_open = pl.col("life") == Life.OPEN
+    is_open = (pl.col("life") == Life.OPEN) & ~pl.col("is_lost").fill_null(False)
     is_person = pl.col("role").fill_null(Role.PERSON.value) == Role.PERSON
     ordered = records.with_columns(
         is_open=is_open & is_person,

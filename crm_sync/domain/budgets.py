@@ -53,6 +53,15 @@ RECORDS_A_CALL: dict[CrmKind, int] = {CrmKind.SALESFORCE: 1_000, CrmKind.HUBSPOT
 """How many records one call reads again or writes (design, measures)."""
 
 
+RECORDS_A_PAGE: dict[CrmKind, int] = {CrmKind.SALESFORCE: 2_000, CrmKind.HUBSPOT: 100}
+"""How many records one call brings where an object is read whole."""
+
+
+def calls_to_read(kind: CrmKind, records: int) -> int:
+    """The calls that it takes to read an object of so many records whole."""
+    return max(1, ceil(records / RECORDS_A_PAGE[kind]))
+
+
 def calls_to_push(kind: CrmKind, records: int) -> int:
     """The calls that it takes to write `records` at most: once to read them again, once to write (law 13)."""
     return 2 * ceil(records / RECORDS_A_CALL[kind])

@@ -31,23 +31,32 @@ class Walk(StrEnum):
 
     CHANGES follows the modification stamp. SWEEP re-reads the last hour by the same order, so that a row that
     became visible late is met. ARCHIVED lists what was removed where the changes don't tell. FULL reads a small
-    table whole.
+    table whole. WHOLE reads all of a large one again, by id, where the mapping asks for it: what moves no stamp
+    (formulas, calculated properties, associations) shows then (law 3).
     """
 
     CHANGES = "changes"
     SWEEP = "sweep"
     ARCHIVED = "archived"
     FULL = "full"
+    WHOLE = "whole"
+
+
+POLL = timedelta(seconds=60)
+"""How often changes of people are asked for, unless the settings say otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """One object of a connection that we follow, in one way, `every` so often."""
+    """One object of a connection that we follow, in one way, `every` so often.
+
+    Changes are asked for faster or slower where the settings' pace is another than POLL.
+    """
 
     object: str
     role: Role
     walk: Walk = Walk.CHANGES
-    every: timedelta = timedelta(seconds=60)
+    every: timedelta = POLL
 
     @property
     def name(self) -> str:

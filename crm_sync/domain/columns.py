@@ -105,6 +105,13 @@ PROTECTED = re.compile(
 )
 """Words of attributes that may not decide about people, nor be shown as a reason."""
 
+LOCATION = re.compile(
+    r"(^|_)(country|region|state|province|county|district|city|town|location|post_?(al_?)?code|zip(_?code)?)"
+    r"(_(code|group|name))?$"
+)
+"""Names of fields that say where somebody is. Nobody can act on them, and they come close to where somebody is from: as
+a reason they are shown only where the policy wants it."""
+
 
 class Kind(StrEnum):
     """What an activity was."""

@@ -150,7 +150,7 @@ def _score(people: pl.DataFrame, seen: pl.DataFrame, policy: PolicyVersion, scor
         pl.Series("probability", scored.probability, dtype=pl.Float64),
         pl.Series("fit", by_rules.fit, dtype=pl.Float64).round().cast(pl.Int32),
         pl.Series("engagement", by_rules.engagement, dtype=pl.Float64).round().cast(pl.Int32),
-        *reasons(people, values, scored.contributions),
+        *reasons(people, values, scored.contributions, policy.reasons),
         _turns_at(people, seen),
     )
 

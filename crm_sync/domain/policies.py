@@ -142,6 +142,12 @@ Who = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
 """A user or queue of one connection, by CRM id or by name."""
 
 
+class Reasons(Part):
+    """What a reason may speak of beside what anybody may act on: `location` is country, region, city and the like."""
+
+    location: Literal["hide", "show"] = "hide"
+
+
 class Owners(Part):
     """Owners (CRM ids or names) that count as nobody: a lead they hold may be routed (law 9)."""
 
@@ -214,6 +220,7 @@ class PolicyVersion(Part):
     dead_band: Annotated[int, Field(ge=0, le=50)] = 5
     quality: dict[str, Severity] = Field(default_factory=dict)
     not_scored: NotScored = NotScored()
+    reasons: Reasons = Reasons()
     owners: Owners = Owners()
     routing: Routing = Routing()
 
@@ -413,15 +420,15 @@ def parse_policy(text: str) -> PolicyVersion:
     return documents.parse(PolicyVersion, text, what="policy")
 
 
-def with_buckets(text: str, buckets: Buckets) -> str:
+def with_buckets(text: str, buckets: Buckets, *, dead_band: int = 0) -> str:
     """A policy's YAML text with other bucket edges; every comment and every other line stays.
 
-    A dead band that is wider than the narrowest bucket becomes smaller: else a score would stand in the CRM that
-    belongs to another bucket than the one beside it.
+    The dead band becomes `dead_band` where it was smaller. One that is wider than the narrowest bucket becomes smaller:
+    else a score would stand in the CRM that belongs to another bucket than the one beside it.
     """
     narrowest = min(buckets.A - buckets.B, buckets.B - buckets.C, buckets.C)
     edges = ", ".join(f"{name}: {edge}" for name, edge in buckets.model_dump().items())
     changed = documents.replaced(text, "buckets", f"{{{edges}}}")
-    if parse_policy(text).dead_band < narrowest:
-        return changed
-    return documents.replaced(changed, "dead_band", str(max(0, narrowest - 1)))
+    standing = parse_policy(text).dead_band
+    fitting = min(max(standing, dead_band), max(0, narrowest - 1))
+    return changed if fitting == standing else documents.replaced(changed, "dead_band", str(fitting))

@@ -1,8 +1,8 @@
 """Reasons: the few contributions that say most about a score, as sentences about this person.
 
 A reason names the direction, a plain field and the person's own value. It claims no cause, shows no protected
-attribute, and words what is missing as missing. Days are dates, because a sentence stands in the CRM until the next
-push: "Call on 12 Nov 2026" stays true, "called 3 days ago" doesn't.
+attribute, shows where somebody is only if the policy says so, and words what is missing as missing. Days are dates,
+because a sentence stands in the CRM until the next push: "Call on 12 Nov 2026" stays true, "called 3 days ago" doesn't.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 import polars as pl
 
 from crm_sync.domain.addresses import EmailKind, domain
-from crm_sync.domain.columns import EXTRA_PREFIX, PROTECTED, WEB_PREFIX
+from crm_sync.domain.columns import EXTRA_PREFIX, LOCATION, PROTECTED, WEB_PREFIX
 from crm_sync.domain.features import DAY, field_of
+from crm_sync.domain.policies import Reasons
 from crm_sync.domain.scores import Floats
 
 MOST_RAISING, MOST_LOWERING = 3, 2
@@ -80,13 +81,15 @@ def field_name(field: str) -> str:
     return FIELD_NAMES.get(field) or plain[:1].upper() + plain[1:]
 
 
-def reasons(people: pl.DataFrame, features: pl.DataFrame, contributions: Mapping[str, Floats]) -> pl.DataFrame:
+def reasons(
+    people: pl.DataFrame, features: pl.DataFrame, contributions: Mapping[str, Floats], policy: Reasons
+) -> pl.DataFrame:
     """`reasons` (strongest raising ones first, then lowering), `reasons_text`, `reasons_json` and `top_reason`.
 
     One row for each row of `people`, which `features` and `contributions` are parallel to. `reasons_text` has at most
     255 characters and is cut between reasons. `top_reason` is direction and field of the strongest reason of all.
     """
-    fields, weights = _weights(people, contributions)
+    fields, weights = _weights(people, contributions, policy)
     chosen = _chosen(weights)
     facts = people.hstack([values.alias(f"f_{values.name}") for values in features.iter_columns()])
     told = _told(facts, fields, weights, chosen)
@@ -106,13 +109,14 @@ def reasons(people: pl.DataFrame, features: pl.DataFrame, contributions: Mapping
     )
 
 
-def _weights(people: pl.DataFrame, contributions: Mapping[str, Floats]) -> tuple[list[str], Floats]:
+def _weights(people: pl.DataFrame, contributions: Mapping[str, Floats], policy: Reasons) -> tuple[list[str], Floats]:
     """Contributions summed by business field; what may not be said about a person is 0."""
     summed: dict[str, Floats] = {}
     for feature, values in contributions.items():
         field = field_of(feature)
         summed[field] = summed[field] + values if field in summed else np.asarray(values, dtype=np.float64)
-    fields = sorted(field for field in summed if not PROTECTED.search(field))
+    hidden = [PROTECTED] if policy.location == "show" else [PROTECTED, LOCATION]
+    fields = sorted(field for field in summed if not any(words.search(field) for words in hidden))
     weights = np.zeros((len(people), len(fields)))
     forbidden = {
         "email": people["consent_email"].eq("refused").to_numpy(),

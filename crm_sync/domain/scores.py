@@ -79,6 +79,12 @@ def _by_edges(score: pl.Expr, policy: Buckets, slack: int) -> pl.Expr:
     return pl.coalesce(*reached, pl.lit(Bucket.D.value))
 
 
+def counted(scores: pl.DataFrame, policy: Buckets) -> dict[str, int]:
+    """How many records would be in each bucket by these edges; `scores` has score, last_bucket and records."""
+    found = dict(scores.group_by(bucket(policy).alias("bucket")).agg(pl.col("records").sum()).iter_rows())
+    return {name.value: int(found.get(name.value, 0)) for name in Bucket}
+
+
 def room_below(policy: Buckets) -> pl.Expr:
     """By how many points a score may fall before its bucket changes; null in the lowest bucket."""
     edges = {name: edge - policy.hysteresis for name, edge in policy.edges()}

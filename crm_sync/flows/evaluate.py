@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from crm_sync.domain.policies import PolicyVersion
 from crm_sync.domain.records import Life, Value
 from crm_sync.domain.scores import Scorer
 from crm_sync.domain.writes import same_value
-from crm_sync.store import assignments, audit, evaluations, inbox, outbox
+from crm_sync.store import assignments, audit, evaluations, histories, inbox, outbox
 from crm_sync.store.engine import Transaction, committed
 
 BATCH = 200
@@ -82,6 +83,55 @@ def evaluate(
         return _evaluate(transaction, rules, claim, mappings, policy, now)
 
 
+MOST_FORESEEN = 20_000
+"""So many take some ten seconds; more would say the same to a reader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What a scorer would say of people now: `scores` has score, last_bucket and records (those that show the score).
+
+    `people` is how many were looked at, of `everybody`: a sample where there are many.
+    """
+
+    scores: pl.DataFrame
+    people: int
+    everybody: int
+
+
+def foresee(
+    transaction: Transaction, rules: Rules, scorer: Scorer | None, now: datetime, *, most: int = MOST_FORESEEN
+) -> Foreseen:
+    """Evaluate up to `most` people as if `scorer` (None: the rules) were in use. Nothing is claimed, nothing kept."""
+    with transaction() as session:
+        mappings, policy = rules.mappings(session), rules.policy(session)
+        people, everybody = histories.people(session, list(mappings), most=most)
+    scores = [pl.DataFrame(schema={"score": pl.Int32, "last_bucket": pl.String, "records": pl.Int64})]
+    for start in range(0, len(people), LARGE_BATCH):
+        read = _read(transaction, people[start : start + LARGE_BATCH])
+        shown = Counter(
+            row.person_id
+            for row in read.records
+            if row.life == Life.OPEN
+            and (mapping := mappings.get(ConnectionId(row.connection_id)))
+            and _is_written(mapping, row.object)
+        )
+        evaluated = decide(frames(read, mappings), policy=policy, scorer=scorer, now=now)
+        records = pl.Series("records", [shown[person] for person in evaluated["person_id"]], dtype=pl.Int64)
+        scores.append(evaluated.select("score", "last_bucket", records).filter(pl.col("score").is_not_null()))
+    return Foreseen(scores=pl.concat(scores), people=len(people), everybody=everybody)
+
+
+def _read(transaction: Transaction, people: Sequence[int]) -> Read:
+    with transaction() as session:
+        return Read(
+            records=evaluations.records_of(session, people),
+            companions=evaluations.companions_of(session, people),
+            activities=evaluations.activities_of(session, people),
+            last={row.person_id: row for row in evaluations.last_of(session, people)},
+        )
+
+
 def _evaluate(
     transaction: Transaction,
     rules: Rules,
@@ -90,14 +140,7 @@ def _evaluate(
     policy: PolicyVersion,
     now: datetime,
 ) -> Evaluated:
-    people = sorted(claim.numbers)
-    with transaction() as session:
-        read = Read(
-            records=evaluations.records_of(session, people),
-            companions=evaluations.companions_of(session, people),
-            activities=evaluations.activities_of(session, people),
-            last={row.person_id: row for row in evaluations.last_of(session, people)},
-        )
+    read = _read(transaction, sorted(claim.numbers))
     evaluated = decide(frames(read, mappings), policy=policy, scorer=rules.scorer(), now=now)
     decided = list(_decided(evaluated, read, claim, mappings, policy))
     again = dict(zip(evaluated["person_id"], evaluated["evaluate_again_at"], strict=True))

@@ -9,12 +9,12 @@ from pathlib import Path
 from sqlmodel import Session
 
 from crm_sync.domain.audit import AuditEntry
-from crm_sync.domain.policies import Buckets, parse_policy, with_buckets
+from crm_sync.domain.policies import Buckets, PolicyVersion, parse_policy, with_buckets
 from crm_sync.errors import ConfigError
 from crm_sync.scoring import scorer
 from crm_sync.store import audit, inbox, model_versions, versions
 from crm_sync.store.engine import Transaction
-from crm_sync.store.model_versions import ModelVersion
+from crm_sync.store.model_versions import ModelVersion, WayBack
 from crm_sync.store.versions import Version
 
 RULES = "rules"
@@ -55,27 +55,46 @@ def promote(
         changed, before = model_versions.put_in_use(
             session, version, kind="promoted", author=author, reason=reason, now=now
         )
-        policy = _adopt(session, proposed, author, f"bucket edges of {version}", now) if adopt_buckets else ""
+        policy = _adopt(session, proposed, 0, author, f"bucket edges of {version}", now) if adopt_buckets else ""
         if not changed and not policy:
             return Promoted(changed=False, version=version, before=before or RULES)
         return _everybody(session, "model_promoted", version, before, policy, author, reason, now)
 
 
-def rollback(transaction: Transaction, folder: Path, now: datetime, *, author: str, reason: str = "") -> Promoted:
+def rollback(
+    transaction: Transaction,
+    folder: Path,
+    now: datetime,
+    *,
+    author: str,
+    reason: str = "",
+    adopt_buckets: bool = False,
+) -> Promoted:
     """Put back in use what was so before the champion was promoted: another version, or the rules.
 
+    With `adopt_buckets` the policy is published again with the bucket edges and the dead band of the policy that was in
+    force then, in the same commit; whatever else has been published since stays.
     Raises ConfigError where the rules score already, or where the earlier version's files are damaged.
     """
     with transaction() as session:
         model_versions.lock(session)
-        there, earlier = model_versions.before(session)
-        if not there:
+        back = model_versions.way_back(session)
+        if back is None:
             raise ConfigError("the rules score already: there is no model to go back from")
-        if earlier:
-            scorer.load(folder, earlier.name)
-        name = earlier.name if earlier else None
+        if back.version:
+            scorer.load(folder, back.version.name)
+        name = back.version.name if back.version else None
         _, before = model_versions.put_in_use(session, name, kind="rolled_back", author=author, reason=reason, now=now)
-        return _everybody(session, "model_rolled_back", name, before, "", author, reason, now)
+        earlier, policy = policy_before(back), ""
+        if adopt_buckets and earlier:
+            why = f"bucket edges from before {before}"
+            policy = _adopt(session, earlier.buckets, earlier.dead_band, author, why, now)
+        return _everybody(session, "model_rolled_back", name, before, policy, author, reason, now)
+
+
+def policy_before(back: WayBack) -> PolicyVersion | None:
+    """The policy that was in force before the champion was promoted; None where nobody noted it."""
+    return parse_policy(back.policy) if back.policy else None
 
 
 def found(transaction: Transaction, begins: str) -> ModelVersion:
@@ -90,12 +109,12 @@ def found(transaction: Transaction, begins: str) -> ModelVersion:
     return matching[0]
 
 
-def _adopt(session: Session, proposed: Buckets, author: str, reason: str, now: datetime) -> str:
+def _adopt(session: Session, proposed: Buckets, dead_band: int, author: str, reason: str, now: datetime) -> str:
     """Publish the policy in force with other bucket edges; its hash, empty where they were the same."""
     standing = versions.policy(session)
     if standing is None:
         return ""
-    text = with_buckets(standing.content, proposed)
+    text = with_buckets(standing.content, proposed, dead_band=dead_band)
     hash = parse_policy(text).content_hash
     changed = versions.publish_policy(
         session, Version(content=text, content_hash=hash), author=author, reason=reason, now=now

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session
 
 from crm_sync.domain.audit import AuditEntry
-from crm_sync.domain.changes import ChangeBatch, Feed, Role
+from crm_sync.domain.changes import ChangeBatch, Feed, Role, Walk
 from crm_sync.domain.connections import Connection
 from crm_sync.domain.echoes import Known, Prepared, Sorted, prepare, sort
 from crm_sync.domain.fields import OWN_FIELDS
@@ -76,6 +76,8 @@ class Source:
 
 def is_wanted(feed: Feed, mapping: MappingVersion) -> bool:
     """Whether anything uses this feed: objects that the mapping doesn't name are not pulled (least data)."""
+    if feed.walk is Walk.WHOLE:
+        return feed.object in mapping.reread
     return feed.role in (Role.OWNER, Role.HISTORY) or feed.object in mapping.roles
 
 

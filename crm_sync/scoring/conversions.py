@@ -1,4 +1,4 @@
-"""When people converted: the milestone that the mappings declare, with its time (the label, law 2).
+"""When people converted or were lost: the milestones that the mappings declare, with their times (the label, law 2).
 
 The time is that of a history row where there is one, else the record's own dated field, else the first version that
 shows the milestone after one that didn't. A date without a time of day is its beginning: better a snapshot too few
@@ -14,10 +14,11 @@ from typing import Any
 
 import polars as pl
 
+from crm_sync.domain.changes import Role
 from crm_sync.domain.columns import UTC_TIME
 from crm_sync.domain.connections import ConnectionId
 from crm_sync.domain.mappings import MappingVersion
-from crm_sync.domain.mappings.versions import Conversion
+from crm_sync.domain.mappings.versions import Milestone
 from crm_sync.domain.records import Life
 from crm_sync.scoring.past import Rows
 
@@ -43,9 +44,7 @@ def conversions(rows: Rows, mappings: Mapping[ConnectionId, MappingVersion]) -> 
         for connection, mapping in mappings.items()
         for conversion in mapping.conversion
     }
-    changes: dict[int, list[Any]] = {}
-    for row in rows.changes:
-        changes.setdefault(row.record_id, []).append(row)
+    changes = _by_record(rows.changes)
     reached: dict[int, datetime | None] = {}
     speaking = [row for row in rows.versions if row.life in (Life.OPEN, Life.CONVERTED)]
     for record, found in groupby(speaking, key=lambda row: row.record_id):
@@ -72,12 +71,63 @@ def _earliest(people: Mapping[int, datetime | None], person: int, at: datetime |
     return min(before, at) if before is not None and at is not None else None
 
 
-def _shows(conversion: Conversion, fields: Mapping[str, Any]) -> bool:
-    value = fields.get(conversion.field)
-    return value is not None and str(value).strip().lower() in {word.lower() for word in conversion.one_of}
+def losses(rows: Rows, mappings: Mapping[ConnectionId, MappingVersion]) -> pl.DataFrame:
+    """person_id and lost_at, one row for each person all of whose records are lost today; reopened ones aren't.
+
+    Where nobody can say when, it is the latest that it can have been: the CRM's stamp of the first version that
+    shows it. Until then somebody counts as open.
+    """
+    changes = _by_record(rows.changes)
+    since: dict[int, datetime | None] = {}
+    speaking = [row for row in rows.versions if row.role == Role.PERSON and row.life in (Life.OPEN, Life.CONVERTED)]
+    for record, found in groupby(speaking, key=lambda row: row.record_id):
+        versions = list(found)
+        mapping = mappings.get(ConnectionId(versions[0].connection_id))
+        wanted = [m for m in mapping.lost if m.object == versions[0].object] if mapping else []
+        since[record] = _lost_since(wanted, versions, changes.get(record, []))
+    people: dict[int, datetime | None] = {}
+    for row in rows.held:
+        if row.record_id in since:
+            at, before = since[row.record_id], people.get(row.person_id, datetime.min.replace(tzinfo=UTC))
+            people[row.person_id] = max(before, at) if before is not None and at is not None else None
+    lost = {person: at for person, at in people.items() if at is not None}
+    return pl.DataFrame(
+        {"person_id": list(lost), "lost_at": list(lost.values())},
+        schema={"person_id": pl.Int64(), "lost_at": UTC_TIME},
+    )
 
 
-def _reached(conversion: Conversion, versions: Sequence[Any], changes: Sequence[Any]) -> datetime | None:
+def _lost_since(wanted: Sequence[Milestone], versions: Sequence[Any], changes: Sequence[Any]) -> datetime | None:
+    """When a record was lost for the last time; None where it isn't."""
+    for milestone in wanted:
+        if not _shows(milestone, versions[-1].fields):
+            continue
+        told = list(_told(milestone, changes))
+        if told:
+            return max(told)
+        dated = moment(versions[-1].fields.get(milestone.at)) if milestone.at else None
+        shown_from: datetime = versions[-1].valid_from
+        for row in reversed(versions):
+            if not _shows(milestone, row.fields):
+                break
+            shown_from = row.valid_from
+        return dated or shown_from
+    return None
+
+
+def _by_record(rows: Iterable[Any]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row.record_id, []).append(row)
+    return found
+
+
+def _shows(milestone: Milestone, fields: Mapping[str, Any]) -> bool:
+    value = fields.get(milestone.field)
+    return value is not None and str(value).strip().lower() in {word.lower() for word in milestone.one_of}
+
+
+def _reached(conversion: Milestone, versions: Sequence[Any], changes: Sequence[Any]) -> datetime | None:
     told = list(_told(conversion, changes))
     if told:
         return min(told)
@@ -91,12 +141,12 @@ def _reached(conversion: Conversion, versions: Sequence[Any], changes: Sequence[
     return shown_from
 
 
-def _told(conversion: Conversion, changes: Iterable[Any]) -> Iterator[datetime]:
-    words = {word.lower() for word in conversion.one_of}
+def _told(milestone: Milestone, changes: Iterable[Any]) -> Iterator[datetime]:
+    words = {word.lower() for word in milestone.one_of}
     for row in changes:
         name, value = row.fields.get("Field"), str(row.fields.get("NewValue")).lower()
-        if (name == conversion.field and value in words) or (
-            name == "leadConverted" and conversion.field == "IsConverted"
+        if (name == milestone.field and value in words) or (
+            name == "leadConverted" and milestone.field == "IsConverted"
         ):
             at: datetime = row.at
             yield at

@@ -1,8 +1,8 @@
 """The training set: snapshots of people at past moments, each with its features and whether a conversion followed.
 
 People who may not be profiled are left out before anything else is looked at (law 8). A snapshot is taken only while
-somebody had not converted, and only so early that its whole horizon has been seen: younger ones are neither positive
-nor negative. Its features come from `domain.features`, as in serving (law 5).
+somebody had neither converted nor was lost, and only so early that its whole horizon has been seen: younger ones are
+neither positive nor negative. Its features come from `domain.features`, as in serving (law 5).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from crm_sync.domain.policies import PolicyVersion
 from crm_sync.domain.rules import rule_scores
 from crm_sync.domain.states import STATE_WORDS, State
 from crm_sync.errors import ConfigError
-from crm_sync.scoring.conversions import AGES, conversions, horizon, ripe_delays
+from crm_sync.scoring.conversions import AGES, conversions, horizon, losses, ripe_delays
 from crm_sync.scoring.groups import groups
 from crm_sync.scoring.past import Past, Rows, as_of, read_past, today, unknown_shares
 
@@ -149,7 +149,7 @@ def activities(rows: Rows, mappings: Mapping[ConnectionId, MappingVersion]) -> p
 def _candidates(
     past: Past, now: pl.DataFrame, rows: Rows, mappings: Mapping[ConnectionId, MappingVersion], until: datetime
 ) -> tuple[pl.DataFrame, list[LeftOut]]:
-    """Whom training may look at: person_id, born, converted_at; and who is left out, by reason."""
+    """Whom training may look at: person_id, born, converted_at, lost_at; and who is left out, by reason."""
     left: list[LeftOut] = []
     for state, count in sorted(now["state"].value_counts().iter_rows()):
         if state != State.SCORED:
@@ -166,7 +166,7 @@ def _candidates(
         why = "Converted, but neither a field, history nor a version says when."
         left.append(LeftOut(what="undated conversion", count=len(undated), why=why))
     found = known.join(undated, on="person_id", how="anti").join(reached, on="person_id", how="left")
-    return found, left
+    return found.join(losses(rows, mappings), on="person_id", how="left"), left
 
 
 def _born(past: Past, mappings: Mapping[ConnectionId, MappingVersion]) -> pl.DataFrame:
@@ -187,13 +187,17 @@ def _born(past: Past, mappings: Mapping[ConnectionId, MappingVersion]) -> pl.Dat
 
 
 def _moments(people: pl.DataFrame, ages: Sequence[timedelta], until: datetime, span: timedelta) -> pl.DataFrame:
-    """person_id, as_of and `converts`: each moment before a conversion whose horizon lies within what was seen."""
+    """person_id, as_of and `converts`: each moment before the end whose horizon lies within what was seen."""
     taken = people.join(pl.DataFrame({"age": list(ages)}, schema={"age": pl.Duration("us")}), how="cross")
     as_of = (pl.col("born") + pl.col("age")).cast(UTC_TIME)
-    later = pl.col("converted_at")
+    later, lost = pl.col("converted_at"), pl.col("lost_at")
     return (
         taken.with_columns(as_of=as_of)
-        .filter(pl.col("as_of") + span <= until, later.is_null() | (later > pl.col("as_of")))
+        .filter(
+            pl.col("as_of") + span <= until,
+            later.is_null() | (later > pl.col("as_of")),
+            lost.is_null() | (lost > pl.col("as_of")),
+        )
         .select(
             "person_id",
             "as_of",
@@ -204,14 +208,17 @@ def _moments(people: pl.DataFrame, ages: Sequence[timedelta], until: datetime, s
 
 def _without_a_moment(people: pl.DataFrame, moments: pl.DataFrame, ages: Sequence[timedelta]) -> list[LeftOut]:
     missing = people.join(moments, on="person_id", how="anti")
-    early = missing.filter(pl.col("converted_at") <= pl.col("born") + min(ages))
+    first = pl.col("born") + min(ages)
+    early = missing.filter(pl.col("converted_at") <= first)
+    lost = missing.join(early, on="person_id", how="anti").filter(pl.col("lost_at") <= first)
     found = [
         (
             "too young",
-            len(missing) - len(early),
+            len(missing) - len(early) - len(lost),
             "Known for less than the horizon: what becomes of them isn't clear yet.",
         ),
         ("converted at once", len(early), "Had converted before they are first looked back at."),
+        ("lost at once", len(lost), "Were lost before they are first looked back at."),
     ]
     return [LeftOut(what=what, count=count, why=why) for what, count, why in found if count]
 

@@ -192,8 +192,8 @@ def _translated(mapping: MappingVersion, object: str, states: Sequence[_State], 
 def as_of(past: Past, moments: pl.DataFrame) -> pl.DataFrame:
     """The records of each (person_id, as_of) of `moments` as they were known then: what `people_of` wants.
 
-    A record that didn't exist yet isn't there. Nobody had converted at that moment (the caller asks for no other), so
-    every record of a person is open. Consent is not of the past: see `dataset`.
+    A record that didn't exist yet isn't there. Nobody had converted or was lost at that moment (the caller asks for no
+    other), so every record of a person is open. Consent is not of the past: see `dataset`.
     """
     asked = moments.join(past.held, on="person_id", how="inner")
     found = asked.sort("as_of").join_asof(
@@ -209,16 +209,18 @@ def as_of(past: Past, moments: pl.DataFrame) -> pl.DataFrame:
         pl.col("since").alias("modified_at"),
         pl.lit(Life.OPEN.value).alias("life"),
         pl.lit(False).alias("is_converted"),
+        pl.lit(False).alias("is_lost"),
         pl.lit([], dtype=pl.List(pl.String)).alias("unreadable"),
     )
 
 
 def today(past: Past) -> pl.DataFrame:
-    """The records as they are known now, as if nobody had converted: whom would we score?"""
+    """The records as they are known now, as if nobody had converted or was lost: whom would we score?"""
     return past.held.join(past.newest.drop("role"), on="record_id", how="inner").with_columns(
         pl.col("since").alias("modified_at"),
         pl.lit(Life.OPEN.value).alias("life"),
         pl.lit(False).alias("is_converted"),
+        pl.lit(False).alias("is_lost"),
     )
 
 

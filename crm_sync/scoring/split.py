@@ -20,7 +20,8 @@ Truths = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Rows by what they are for. `fit` grows the trees; `later`, newer than those, chooses the seed and calibrates;
+    """Rows by what they are for. `fit` grows trees; `later`, newer than those, chooses the seed and calibrates; both
+    together grow the trees that are used;
     `test`, the newest ripe fold, only measures. No label of the first two reaches past the moment `test_from`."""
 
     fit: Truths

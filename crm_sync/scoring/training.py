@@ -13,7 +13,7 @@ import catboost
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from catboost import CatBoostClassifier
+from catboost import CatBoostClassifier, Pool
 from sklearn.linear_model import LogisticRegression
 
 from crm_sync.domain.features import field_of
@@ -43,6 +43,7 @@ LEAST, FIRM_POSITIVES, FIRM_PEOPLE = 40, 120, 1_000
 """Under LEAST people of either kind nothing is trained; under the other two a model is provisional (facts: Einstein and
 Dynamics ask for the same)."""
 
+NOTHING_LEFT = "no field is left to learn from: none differs between people and is known as it stood at the time"
 LEAST_IN_A_FOLD = 5
 LEAST_TO_CALIBRATE = 200
 HOT, WARM, COOL = 0.10, 0.30, 0.60
@@ -69,11 +70,14 @@ def train(
     mappings: dict[str, str] | None = None,
     threads: int = 2,
 ) -> Trained:
-    """Fit, choose, calibrate and measure. The same data and seed give the same version.
+    """Fit, choose, calibrate, fit again on all but the test, and measure that. Same data and seed, same version.
 
+    What came last before the gap says most of what comes next, so it isn't left to choosing alone.
     Raises ConfigError with one sentence where there is too little to learn from.
     """
     _enough(data)
+    if not data.features.width:
+        raise ConfigError(NOTHING_LEFT)
     sides = split(data.keys, data.horizon)
     _enough_in_each(data, sides)
     learned = sides.fit | sides.later
@@ -86,11 +90,16 @@ def train(
     inputs = [name for name in data.features.columns if field_of(name) not in found]
     categories = [name for name in inputs if is_category(data.features[name])]
     numbers = [name for name in inputs if name not in categories]
-    if not inputs:
-        raise ConfigError("no field is left to learn from; `crm-sync train --json` names why each was left out")
-    model, chosen, losses = _best(data, sides, numbers, categories, seed, threads)
+    if not any(data.features[name].filter(pl.Series(sides.fit)).n_unique() > 1 for name in inputs):
+        raise ConfigError(NOTHING_LEFT)
+    first, chosen, losses = _best(data, sides, numbers, categories, seed, threads)
+    later = _raw(first, data.features.filter(pl.Series(sides.later)), numbers, categories)
+    calibration, said = platt(later, data.labels[sides.later])
+    model = _fitted(_pool(data, learned, numbers, categories), chosen, threads)
     raw = _raw(model, data.features, numbers, categories)
-    calibration, said = platt(raw[sides.later], data.labels[sides.later])
+    if calibration:
+        calibration = levelled(calibration, raw[sides.later], data.labels[sides.later])
+        said = f"slope {calibration.slope:.2f}, intercept {calibration.intercept:+.2f}"
     probability = calibrated(raw, calibration).round(9)
     logistic = baseline.probabilities(data.features.select(inputs), data.labels, learned)
     proposed, told = _proposed(probability[learned], probability[sides.test], data.labels[sides.test])
@@ -181,35 +190,40 @@ def _best(
     data: Dataset, sides: Split, numbers: Sequence[str], categories: Sequence[str], seed: int, threads: int
 ) -> tuple[CatBoostClassifier, int, dict[int, float]]:
     """The model of the seed that says best what came later, that seed, and the log-loss of each."""
-    fit = pool_of(
-        data.features.filter(pl.Series(sides.fit)), numbers, categories, data.labels[sides.fit].astype(np.int8)
-    )
+    fit = _pool(data, sides.fit, numbers, categories)
     later = data.features.filter(pl.Series(sides.later))
     models: dict[int, CatBoostClassifier] = {}
     losses: dict[int, float] = {}
     for each in range(seed, seed + SEEDS):
-        model = CatBoostClassifier(
-            iterations=TREES,
-            depth=DEPTH,
-            learning_rate=0.05,
-            # Somebody has several snapshots with the same traits: halves of rows and a quarter of the features for
-            # each tree keep the trees from learning people by heart.
-            bootstrap_type="Bernoulli",
-            subsample=0.5,
-            rsm=0.25,
-            random_seed=each,
-            thread_count=threads,
-            max_ctr_complexity=1,
-            one_hot_max_size=32,
-            allow_writing_files=False,
-            verbose=False,
-        )
-        model.fit(fit)
-        models[each] = model
+        models[each] = model = _fitted(fit, each, threads)
         raw = _raw(model, later, numbers, categories)
         losses[each] = round(log_loss(calibrated(raw, None), data.labels[sides.later]), 6)
     chosen = min(losses, key=lambda each: (losses[each], each))
     return models[chosen], chosen, losses
+
+
+def _pool(data: Dataset, side: Truths, numbers: Sequence[str], categories: Sequence[str]) -> Pool:
+    return pool_of(data.features.filter(pl.Series(side)), numbers, categories, data.labels[side].astype(np.int8))
+
+
+def _fitted(pool: Pool, seed: int, threads: int) -> CatBoostClassifier:
+    model = CatBoostClassifier(
+        iterations=TREES,
+        depth=DEPTH,
+        learning_rate=0.05,
+        # Somebody has several snapshots with the same traits: halves of rows and a quarter of the features for each
+        # tree keep the trees from learning people by heart.
+        bootstrap_type="Bernoulli",
+        subsample=0.5,
+        rsm=0.25,
+        random_seed=seed,
+        thread_count=threads,
+        max_ctr_complexity=1,
+        one_hot_max_size=32,
+        allow_writing_files=False,
+        verbose=False,
+    )
+    return model.fit(pool)
 
 
 def _raw(
@@ -231,6 +245,20 @@ def platt(raw: Floats, labels: Truths) -> tuple[Calibration | None, str]:
     if slope <= 0:
         return None, f"not calibrated: the slope would be {slope:.2f}, which turns the ranking around"
     return Calibration(slope=slope, intercept=intercept), f"slope {slope:.2f}, intercept {intercept:+.2f}"
+
+
+def levelled(calibration: Calibration, raw: Floats, labels: Truths) -> Calibration:
+    """The same slope with the intercept at which as many are expected to convert as did.
+
+    The slope comes from trees that had never seen these people. Their intercept also makes up for a rate of conversions
+    that had moved since, which trees grown again know already: kept, it would count twice.
+    """
+    low, high = -20.0, 20.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        expected = calibrated(raw, calibration.model_copy(update={"intercept": middle})).mean()
+        low, high = (middle, high) if expected < labels.mean() else (low, middle)
+    return calibration.model_copy(update={"intercept": round(low, 6)})
 
 
 def _proposed(learned: Floats, tested: Floats, labels: Truths) -> tuple[Buckets, str]:

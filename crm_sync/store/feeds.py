@@ -77,7 +77,9 @@ def lease(
 ) -> Lease | None:
     """Take the lease of a feed that is due, or None where it isn't or somebody holds it.
 
-    `early` takes one whose time has not come. The span outlasts the total deadline of a call (law 14).
+    None too where the connection doesn't pull any more or waits as its CRM asked: a worker that goes from page to page
+    notices here (law 17). `early` takes one whose time has not come. The span outlasts the total deadline of a call
+    (law 14).
     """
     token = uuid.uuid4()
     found = rows(
@@ -86,6 +88,8 @@ def lease(
         UPDATE feed SET lease_token = :token, lease_until = :until
         WHERE connection_id = :connection AND name = :name AND (:early OR next_due <= :now)
           AND (lease_until IS NULL OR lease_until < :now)
+          AND EXISTS (SELECT FROM connection WHERE id = feed.connection_id AND state IN ('observing', 'active')
+                      AND (wait_until IS NULL OR wait_until <= :now))
         RETURNING cursor, watermark
         """,
         connection=connection,
@@ -179,12 +183,16 @@ def walk_again(session: Session, connection: ConnectionId, names: Sequence[str],
 
 
 def hurry(session: Session, connection: ConnectionId, now: datetime) -> int:
-    """Make every feed of a connection due now."""
+    """Make every feed of a connection due now, but those that read a large object whole."""
     return run(
         session,
-        "UPDATE feed SET next_due = :now WHERE connection_id = :connection AND next_due > :now",
+        """
+        UPDATE feed SET next_due = :now
+        WHERE connection_id = :connection AND next_due > :now AND name NOT LIKE '%:' || :whole
+        """,
         connection=connection,
         now=now,
+        whole=Walk.WHOLE.value,
     )
 
 

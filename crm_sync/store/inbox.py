@@ -124,7 +124,8 @@ def claim(session: Session, now: datetime, *, most: int, span: timedelta, large:
             WHERE available_at <= :now AND (claimed_until IS NULL OR claimed_until < :now)
               AND (priority <> :backfill OR NOT EXISTS (
                 SELECT FROM feed JOIN connection ON connection.id = feed.connection_id
-                WHERE feed.walking_first AND feed.last_problem = '' AND connection.wait_until IS NULL
+                WHERE feed.walking_first AND feed.last_problem = ''
+                  AND (connection.wait_until IS NULL OR connection.wait_until <= :now)
                   AND connection.state IN ('observing', 'active')))
               AND attempts = (SELECT tries FROM first)
             ORDER BY priority, since
@@ -222,6 +223,17 @@ def settle(session: Session, held: Claim) -> None:
     )
     if row.settled < len(people):
         raise ClaimLapsedError
+
+
+def parked(session: Session, now: datetime) -> int:
+    """How many people could not be evaluated again and again, and are tried alone, once an hour."""
+    [row] = rows(
+        session,
+        "SELECT count(*) AS n FROM inbox WHERE attempts > :often AND claimed_until > :now",
+        often=OFTEN,
+        now=now,
+    )
+    return int(row.n)
 
 
 def waiting(session: Session) -> int:

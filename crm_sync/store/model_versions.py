@@ -72,19 +72,30 @@ def champion(session: Session) -> str | None:
     return str(found[0].name) if found else None
 
 
-def before(session: Session) -> tuple[bool, ModelVersion | None]:
-    """Whether there is a way back from the champion, and the version that it leads to (None: the rules)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayBack:
+    """What stood before the champion was promoted: the version in use (None: the rules), and the policy in force
+    (empty where nobody noted it)."""
+
+    version: ModelVersion | None
+    policy: str
+
+
+def way_back(session: Session) -> WayBack | None:
+    """Where going back from the champion leads; None while the rules score."""
     found = rows(
         session,
         """
-        SELECT promotion.before_id FROM promotion JOIN model_version AS current ON current.id = promotion.version_id
+        SELECT promotion.before_id, policy_version.content AS policy
+        FROM promotion JOIN model_version AS current ON current.id = promotion.version_id
+             LEFT JOIN policy_version ON policy_version.id = promotion.policy_before_id
         WHERE current.champion AND promotion.kind = 'promoted' ORDER BY promotion.id DESC LIMIT 1
         """,
     )
     if not found:
-        return False, None
+        return None
     earlier = rows(session, "SELECT * FROM model_version WHERE id = :id", id=found[0].before_id)
-    return True, _version(earlier[0]) if earlier else None
+    return WayBack(version=_version(earlier[0]) if earlier else None, policy=found[0].policy or "")
 
 
 def put_in_use(
@@ -92,7 +103,7 @@ def put_in_use(
 ) -> tuple[bool, str | None]:
     """Make `name` the champion (None: let the rules score). Whether that changed anything, and who was it before.
 
-    `kind` is `promoted` or `rolled_back`. To be done under `lock`.
+    `kind` is `promoted` or `rolled_back`. To be done under `lock`, and before another policy is published with it.
     """
     standing = champion(session)
     if standing == name:
@@ -103,9 +114,10 @@ def put_in_use(
     run(
         session,
         """
-        INSERT INTO promotion (kind, version_id, before_id, author, reason, at)
+        INSERT INTO promotion (kind, version_id, before_id, policy_before_id, author, reason, at)
         VALUES (:kind, (SELECT id FROM model_version WHERE name = :name),
-                (SELECT id FROM model_version WHERE name = :standing), :author, :reason, :now)
+                (SELECT id FROM model_version WHERE name = :standing),
+                (SELECT id FROM policy_version WHERE published), :author, :reason, :now)
         """,
         kind=kind,
         name=name,

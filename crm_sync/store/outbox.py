@@ -396,6 +396,19 @@ def counts(session: Session, connection: ConnectionId) -> dict[str, int]:
     return {row.state: row.n for row in found}
 
 
+def withheld(session: Session, connection: ConnectionId) -> dict[str, int]:
+    """How many records would be told each state, of those whose fields wait to be written."""
+    found = rows(
+        session,
+        """
+        SELECT desired ->> 'state' AS state, count(*) AS n FROM outbox
+        WHERE connection_id = :connection AND state = 'waiting' AND kind = 'fields' AND why <> 'repair' GROUP BY 1
+        """,
+        connection=connection,
+    )
+    return {row.state or "": row.n for row in found}
+
+
 def dead(session: Session, *, connection: ConnectionId | None = None, cause: str = "", most: int = 200) -> list[Any]:
     """Dead letters, the newest first, that neither a replay nor anything newer has overtaken.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -269,6 +270,16 @@ def consents(session: Session, records: Sequence[int], names: Sequence[str]) -> 
         names=list(names),
     )
     return [Held(record_id=row.record_id, object=row.object, crm_id=row.crm_id, fields=row.fields) for row in found]
+
+
+def counts(session: Session, connection: ConnectionId) -> Counter[str]:
+    """How many open records of each object are held; 0 of others."""
+    found = rows(
+        session,
+        "SELECT object, count(*) AS n FROM record WHERE connection_id = :connection AND life = 'open' GROUP BY object",
+        connection=connection,
+    )
+    return Counter({row.object: row.n for row in found})
 
 
 def own_shown(session: Session, records: Sequence[int]) -> dict[int, dict[str, Any]]:

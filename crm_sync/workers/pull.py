@@ -35,6 +35,8 @@ def feed(connection: int, name: str) -> None:
     from crm_sync.store import feeds
 
     ours = installation()
+    if not ours.may_pull(connection):
+        return
     with told(leg="pull", connection_id=connection, feed=name):
         try:
             source = ours.source(connection, name)

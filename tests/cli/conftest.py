@@ -38,19 +38,28 @@ Run = Callable[..., Ran]
 Connect = Callable[..., Ran]
 
 
+class Typed(io.StringIO):
+    """What a person types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def crm_sync(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `crm-sync` with the arguments given, in an installation of this test's own."""
+    """Runs `crm-sync` with the arguments given, in an installation of this test's own; `stdin` may be typed at a
+    terminal."""
     monkeypatch.setenv("CRM_SYNC_HOME", str(settings.home))
     monkeypatch.setenv("CRM_SYNC_DATABASE_URL", settings.database_url)
     monkeypatch.setenv("CRM_SYNC_BROKER_URL", settings.broker_url)
     monkeypatch.setenv("CRM_SYNC_SECRET_KEY", settings.secret_key)
     monkeypatch.setenv("CRM_SYNC_CALL_DEADLINE_SECONDS", "20")
 
-    def command(*arguments: object, env: dict[str, str] | None = None, stdin: str = "") -> Ran:
+    def command(*arguments: object, env: dict[str, str] | None = None, stdin: str = "", terminal: bool = False) -> Ran:
         with monkeypatch.context() as patched:
             patched.setattr(sys, "argv", ["crm-sync", *map(str, arguments)])
-            patched.setattr(sys, "stdin", io.StringIO(stdin))
+            patched.setattr(sys, "stdin", Typed(stdin) if terminal else io.StringIO(stdin))
+            patched.setattr(sys.stderr, "isatty", lambda: terminal)
             for name, value in (env or {}).items():
                 patched.setenv(name, value)
             capsys.readouterr()

@@ -1,4 +1,4 @@
-"""What an admin types after the first day: status, explain, observe, pause, resume, dead-letters, audit."""
+"""What an admin types after the first day: status, poll, explain, observe, pause, resume, dead-letters, audit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crm_sync.examples import example_mapping, example_policy
 from crm_sync.settings import Settings
 from crm_sync.store import feeds
 from crm_sync.store.engine import Transaction, rows, run
-from tests.cli.conftest import ONE_CRM, Connect, Run
+from tests.cli.conftest import ONE_CRM, Connect, Run, waiting
 from tests.cli.legs import settle
 from tests.connectors.world import World
 
@@ -44,6 +44,8 @@ def test_given_scored_leads_when_asked_for_the_status_then_every_record_is_accou
 
     assert (told["state"], told["outbox"], told["people"]["records"]) == ("active", {"delivered": 3}, 3)
     assert sum(told["people"]["fates"].values()) == 3
+    assert told["at_rest"]["polls"] > 1_440
+    assert told["at_rest"]["rereads"] >= 144
     assert "People records: 3" in crm_sync("status").out
 
 
@@ -83,10 +85,12 @@ def test_given_an_observed_crm_when_leads_change_then_they_are_evaluated_and_not
 
     settle(settings)
     observed = [write for write in joined.journal.writes[before:] if write.call]
+    told = crm_sync("status").out
     crm_sync("resume", joined.kind)
     settle(settings)
 
     assert observed == []
+    assert "1  scored" in told
     assert joined.value(lead, own(joined, "state"))
 
 
@@ -172,3 +176,37 @@ def fields_held(transaction: Transaction, field: str) -> list[str | None]:
     with transaction() as session:
         found = rows(session, "SELECT fields ->> :field AS value FROM record_version ORDER BY id", field=field)
     return [row.value for row in found]
+
+
+def test_given_new_leads_when_polled_then_they_wait_and_are_counted(
+    crm_sync: Run, joined: World, transaction: Transaction
+):
+    joined.add_people(3, **US[joined.kind])
+
+    ran = crm_sync("poll", "--json")
+
+    [told] = ran.json()
+    assert (ran.code, told["rows"], told["waiting"], told["problem"]) == (0, 3, 3, "")
+    assert waiting(transaction) == 3
+
+
+@ONE_CRM
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param("state = 'paused'", "it is paused", id="paused"),
+        pytest.param("wait_until = now() + interval '1 hour'", "asked us to wait until", id="asked-to-wait"),
+    ],
+)
+def test_given_a_connection_that_may_not_be_asked_when_polled_then_it_says_why_and_makes_no_call(
+    crm_sync: Run, joined: World, transaction: Transaction, change: str, words: str
+):
+    with transaction() as session:
+        run(session, f"UPDATE connection SET {change}")
+    mark = joined.mark()
+
+    ran = crm_sync("poll")
+
+    assert ran.code == 1
+    assert words in ran.out
+    assert joined.calls(mark) == []

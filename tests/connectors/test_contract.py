@@ -118,6 +118,19 @@ def test_given_5000_ties_when_the_run_stops_after_a_page_then_the_resume_misses_
     assert ids(idle) == []
 
 
+def test_given_stamps_that_run_against_the_ids_when_pages_split_them_then_each_is_met_once(world: World):
+    at = world.now()
+    people = world.add_people(2200)
+    for hundred in range(22):
+        world.tie(people[100 * hundred : 100 * hundred + 100], at + timedelta(seconds=22 - hundred))
+    world.clock.advance(A_MINUTE)
+
+    batches = walk(world, world.connector.sweep_from(world.people, at - timedelta(seconds=1)))
+
+    assert len(batches) > 1
+    assert Counter(ids(batches)) == Counter(people)
+
+
 def test_only_what_changed_since_is_met_again(world: World):
     people = world.add_people(5)
     cursor = at_rest(world)
@@ -127,6 +140,18 @@ def test_only_what_changed_since_is_met_again(world: World):
     [batch] = walk(world, cursor)
     assert batch.records.ids == people[2:3]
     assert batch.records.stamps[0].replace(microsecond=0) == world.now()
+
+
+def test_given_an_object_read_whole_when_it_is_through_then_it_begins_again(world):
+    people = world.add_people(5)
+    whole = next(f for f in world.connector.feeds() if f.name == f"{world.people.object}:whole")
+    world.clock.advance(timedelta(days=1))
+
+    first = walk(world, feed=whole)
+    world.clock.advance(timedelta(days=30))
+    again = walk(world, first[-1].next_cursor, whole)
+
+    assert set(ids(first)) == set(ids(again)) == set(people)
 
 
 def test_given_a_row_seen_three_seconds_late_when_polled_then_the_overlap_meets_it(world: World):

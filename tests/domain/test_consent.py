@@ -111,6 +111,29 @@ def test_given_a_refusal_on_one_record_when_evaluated_then_it_binds_the_person(w
     assert states(decide(a_person(records=[allowing, refusing]))) == ["consent_refused"]
 
 
+@pytest.mark.parametrize(
+    ("strict", "lax", "state"),
+    [
+        pytest.param({"do_not_profile": True}, {"do_not_profile": False}, "consent_refused", id="no-profiling"),
+        pytest.param({"profiling_consent": False}, {"profiling_consent": True}, "consent_refused", id="refused"),
+        pytest.param({"do_not_process": True}, {"do_not_process": False}, "processing_refused", id="no-processing"),
+        pytest.param({"should_forget": True}, {"should_forget": False}, "erasure_requested", id="erasure"),
+        pytest.param(
+            {"profiling_consent_until": ago(days=2)}, {"profiling_consent_until": ago(days=-9)}, "consent_expired",
+            id="expired",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("strict_is_newer", [True, False], ids=["the-newer-is-strict", "the-older-is-strict"])
+def test_given_two_records_that_say_otherwise_when_evaluated_then_the_strictest_binds_however_old_it_is(
+    strict: dict[str, Any], lax: dict[str, Any], state: str, strict_is_newer: bool
+) -> None:
+    ages = (1, 9) if strict_is_newer else (9, 1)
+    records = [a_record(modified_at=ago(days=age), **said) for age, said in zip(ages, (strict, lax), strict=True)]
+
+    assert states(decide(a_person(records=records))) == [state]
+
+
 def test_given_consent_known_in_one_crm_and_never_asked_in_the_other_when_evaluated_then_the_known_answer_counts() -> (
     None
 ):

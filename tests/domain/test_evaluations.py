@@ -42,6 +42,8 @@ from tests.factories import (
         pytest.param({"email": "nonsense", "phone": "12"}, "not_enough_data", id="no-usable-way-to-reach"),
         pytest.param({"email": None}, "scored", id="phone-only"),
         pytest.param({"is_converted": True}, "converted", id="converted"),
+        pytest.param({"is_lost": True}, "closed", id="lost"),
+        pytest.param({"is_lost": True, "is_converted": True}, "converted", id="lost-and-converted"),
         pytest.param({"life": "deleted"}, "closed", id="deleted"),
         pytest.param({"life": "merged"}, "closed", id="merged-away"),
         pytest.param({"first_name": "Test", "last_name": "Test"}, "test_record", id="test-test"),
@@ -54,6 +56,12 @@ from tests.factories import (
 )
 def test_state_by_data(columns: dict[str, Any], state: str) -> None:
     assert states(decide(a_person(**columns))) == [state]
+
+
+def test_given_a_lost_record_beside_an_open_one_when_evaluated_then_the_person_is_scored() -> None:
+    lost = a_record(modified_at=ago(hours=1), is_lost=True)
+
+    assert states(decide(a_person(records=[a_record(), lost]))) == ["scored"]
 
 
 def test_given_a_blocking_finding_when_evaluated_then_the_score_is_held() -> None:

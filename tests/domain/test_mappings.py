@@ -211,6 +211,12 @@ def test_what_the_crm_lacks_is_one_sentence(lead: dict[str, CatalogueField | Non
             id="no-conversion",
         ),
         pytest.param(
+            {"lost": [{"object": "Lead", "field": "Fate__c", "one_of": ["Unqualified"]}]},
+            "lost: Lead has no field Fate__c that our user may read. "
+            "Check its spelling, or grant our user the right to read it.",
+            id="lost-hidden",
+        ),
+        pytest.param(
             {"accounts": {"Account": {"fields": {"company": "Name"}}}},
             "Account: our user doesn't see this object; grant access to it or take it out of the mapping.",
             id="object-hidden",
@@ -285,6 +291,22 @@ surprise: 1
         "- surprise is not a key that is known here",
     ):
         assert any(line.startswith(beginning) for line in told), beginning
+
+
+def test_given_a_lost_object_that_holds_no_people_when_parsed_then_it_says_so() -> None:
+    deals = {"Opportunity": {"fields": {"stage": "StageName"}}}
+
+    with pytest.raises(ConfigError, match="lost: Opportunity holds no people"):
+        a_mapping(deals=deals, lost=[{"object": "Opportunity", "field": "StageName", "one_of": ["Closed Lost"]}])
+
+
+def test_given_a_declared_loss_when_translated_then_records_tell_whether_they_are_lost() -> None:
+    mapping = a_mapping(lost=[{"object": "Lead", "field": "Status", "one_of": ["Unqualified"], "at": "Lost_On__c"}])
+    rows = [{"Status": "unqualified "}, {"Status": "Open"}, {}]
+
+    assert translate(mapping, "Lead", [1, 2, 3], rows)["is_lost"].to_list() == [True, False, False]
+    assert translate(a_mapping(), "Lead", [1], rows[:1])["is_lost"].to_list() == [None]
+    assert {"Status", "Lost_On__c"} <= set(mapping.fields_of("Lead"))
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b", "crm: [", "crm: salesforce\n\tpeople: {}"], ids=repr)
@@ -373,7 +395,7 @@ def test_a_translated_frame_has_every_canonical_column_in_the_order_of_the_recor
 
     frame = translate(mapping, "Lead", [5, 3], [{"Old__c": 7}, {"Budget__c": 9, "Old__c": 1, "IsConverted": True}])
 
-    assert frame.columns == ["record_id", "role", *PERSON_COLUMNS, "x_budget", "unreadable"]
+    assert frame.columns == ["record_id", "role", *PERSON_COLUMNS, "x_budget", "is_lost", "unreadable"]
     assert frame["record_id"].to_list() == [5, 3]
     assert frame["x_budget"].to_list() == [7, 9]
     assert frame["is_converted"].to_list() == [False, True]
@@ -471,6 +493,13 @@ def test_given_a_date_typed_by_a_rep_when_translated_then_the_activity_is_known_
 
     assert found["occurred_at"] < CREATED
     assert found["known_from"] == CREATED
+
+
+def test_given_an_object_that_is_never_read_whole_when_parsed_then_the_nearest_one_is_named() -> None:
+    text = example_mapping(CrmKind.SALESFORCE) + "\nreread: {Leed: 24}\n"
+
+    with pytest.raises(ConfigError, match="only people and accounts are read again; did you mean Lead"):
+        parse_mapping(text)
 
 
 @pytest.mark.parametrize("call", [lambda m: translate(m, "Task", [], []), lambda m: translate(m, "Case", [], [])])

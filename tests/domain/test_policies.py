@@ -157,5 +157,6 @@ def test_a_dead_band_wider_than_a_bucket_becomes_smaller_with_it() -> None:
 
     assert parse_policy(with_buckets(example_policy(), wide)).dead_band == 5
     assert parse_policy(with_buckets(example_policy(), narrow)).dead_band == 1
+    assert parse_policy(with_buckets(with_buckets(example_policy(), narrow), wide, dead_band=5)).dead_band == 5
     unsaid = example_policy().replace("dead_band: 5\n", "")
     assert parse_policy(with_buckets(unsaid, narrow)).dead_band == 1

@@ -12,12 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_sync.domain.features import FEATURES, field_of
+from crm_sync.domain.policies import Reasons
 from crm_sync.domain.reasons import FIELD_NAMES, field_name
-from tests.factories import NOW, a_person, ago, always, an_activity, decide
+from tests.factories import NOW, POLICY, a_person, ago, always, an_activity, decide
+
+EVERYWHERE = POLICY.model_copy(update={"reasons": Reasons(location="show")})
 
 
 def told(feature: str, weight: float = 1.0, **person: Any) -> str:
-    text: str = decide(a_person(**person), scorer=always(0.5, **{feature: weight}))["reasons"][0][0]["text"]
+    evaluated = decide(a_person(**person), policy=EVERYWHERE, scorer=always(0.5, **{feature: weight}))
+    text: str = evaluated["reasons"][0][0]["text"]
     return text
 
 
@@ -98,6 +102,33 @@ def test_given_a_protected_attribute_when_explained_then_it_is_not_shown(feature
     (found,) = decide(a_person(**{feature: "x"}), scorer=scorer)["reasons"].to_list()
 
     assert [reason["field"] for reason in found] == ["industry"]
+
+
+WHERE = ["country_group", "country_code", "x_country", "x_city", "x_billing_state", "x_postal_code", "x_zip"]
+
+
+@pytest.mark.parametrize("feature", WHERE)
+def test_given_a_policy_that_says_nothing_when_explained_then_where_somebody_is_is_no_reason(feature: str) -> None:
+    scorer = always(0.5, **{feature: -3.0, "industry": 1.0})
+
+    row = decide(a_person(**({feature: "x"} if feature.startswith("x_") else {})), scorer=scorer).row(0, named=True)
+
+    assert [reason["field"] for reason in row["reasons"]] == ["industry"]
+    assert row["top_reason"] == "raises:industry"
+    assert "United States" not in row["reasons_text"]
+
+
+def test_given_a_policy_that_shows_locations_when_explained_then_the_country_is_named() -> None:
+    (found,) = decide(a_person(), policy=EVERYWHERE, scorer=always(0.5, country_group=-3.0))["reasons"].to_list()
+
+    assert [(reason["direction"], reason["text"]) for reason in found] == [("lowers", "Country: United States")]
+
+
+@pytest.mark.parametrize("field", ["x_city_tier", "x_statement", "x_real_estate", "x_capacity", "lead_source"])
+def test_words_that_only_look_like_a_place_are_reasons(field: str) -> None:
+    (found,) = decide(a_person(), scorer=always(0.5, **{field: 1.0}))["reasons"].to_list()
+
+    assert [reason["field"] for reason in found] == [field]
 
 
 def test_given_no_score_when_explained_then_there_is_no_reason() -> None:

@@ -9,7 +9,7 @@ import pytest
 from crm_sync.domain.fields import OWN_FIELDS
 from crm_sync.domain.records import CrmKind
 from crm_sync.flows.replay import replay
-from crm_sync.store import outbox
+from crm_sync.store import feeds, outbox
 from tests.connectors.world import World
 from tests.flows.sites import Office, Site
 
@@ -90,6 +90,8 @@ def test_given_consent_withdrawn_before_the_push_when_pushed_then_the_only_write
     withdraw(site, lead)
     site.push()
     assert site.written(lead) == []
+    with site.transaction() as session:
+        assert (site.id, site.world.people.name) in feeds.due(session, site.now)  # the withdrawal is pulled at once
     site.settle()
 
     assert {write.field for write in site.written(lead)} == {site.world.own("state")}

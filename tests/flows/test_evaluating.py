@@ -8,11 +8,36 @@ from threading import Barrier
 
 import polars as pl
 import pytest
+import yaml
 
+from crm_sync.domain.records import CrmKind
 from crm_sync.domain.scores import Scored
 from crm_sync.store import inbox
 from tests.factories import AlwaysScorer
 from tests.flows.sites import SPAN, Site
+
+LOST = {CrmKind.SALESFORCE: ("Status", "Closed - Not Converted"), CrmKind.HUBSPOT: ("hs_lead_status", "UNQUALIFIED")}
+
+
+def test_given_a_lead_that_is_lost_when_evaluated_then_its_score_goes_and_comes_back_when_reopened(site: Site):
+    field, word = LOST[site.kind]
+    document = yaml.safe_load(site.mapping_text())
+    document["lost"] = [{"object": site.object, "field": field, "one_of": [word]}]
+    site.publish(yaml.safe_dump(document, allow_unicode=True))
+    [lead] = site.add()
+    site.settle()
+    open_as = site.value(lead, field)
+    assert site.shown(lead)["state"] == "scored"
+
+    site.later(seconds=60)
+    site.write(lead, {field: word})
+    site.settle()
+    assert {name: value for name, value in site.shown(lead).items() if value is not None} == {"state": "closed"}
+
+    site.later(seconds=60)
+    site.write(lead, {field: open_as or ""})
+    site.settle()
+    assert site.shown(lead)["state"] == "scored"
 
 
 class Choking(AlwaysScorer):
@@ -44,6 +69,8 @@ def test_given_somebody_who_cant_be_evaluated_when_tried_again_and_again_then_ev
     assert people - done == {bad}
     assert failures <= 6
     assert [row.person_id for row in site.office.ask("SELECT person_id FROM inbox")] == [bad]
+    with site.office.transaction() as session:
+        assert inbox.parked(session, site.now) == 1
 
     site.office.model = None
     site.later(hours=2)
@@ -54,7 +81,8 @@ def test_given_somebody_who_cant_be_evaluated_when_tried_again_and_again_then_ev
 def test_given_a_commit_that_fails_when_evaluated_then_nothing_of_the_batch_is_kept(site: Site):
     site.add(3)
     site.pull()
-    site.office.ask_as_owner("ALTER TABLE outbox ADD CONSTRAINT broken CHECK (record_id < 0) NOT VALID")
+    # It fails after evaluations, entries and audit are written.
+    site.office.ask_as_owner("ALTER TABLE person ADD CONSTRAINT broken CHECK (evaluated_at IS NULL) NOT VALID")
 
     with pytest.raises(Exception, match="broken"):
         site.office.evaluate(site.now)
@@ -62,7 +90,7 @@ def test_given_a_commit_that_fails_when_evaluated_then_nothing_of_the_batch_is_k
     assert site.office.count("evaluation") == site.office.count("outbox") == 0
     assert site.office.audit("evaluation") == []
     assert site.office.count("inbox") == 3
-    site.office.ask_as_owner("ALTER TABLE outbox DROP CONSTRAINT broken")
+    site.office.ask_as_owner("ALTER TABLE person DROP CONSTRAINT broken")
     assert site.office.evaluate_all(site.now) == 3
 
 

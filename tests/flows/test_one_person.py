@@ -65,6 +65,26 @@ def test_given_consent_withdrawn_in_one_crm_when_pulled_then_it_binds_in_the_oth
         assert here.shown(other)["score"] is None
 
 
+def test_given_a_record_that_refuses_when_it_is_deleted_then_its_refusal_binds_the_other_all_the_same(
+    sites: tuple[Site, Site],
+):
+    for there, here in (sites, sites[::-1]):
+        email = {"email": f"someone{there.id}@firm{there.id}.com"}
+        [refuser], [other] = there.add(**email), here.add(**email)
+        there.refuse_profiling(refuser)
+        settle(*sites)
+
+        there.later(minutes=2)
+        there.world.delete(refuser)
+        settle(*sites)
+        here.later(minutes=2)
+        here.edit(other, title="Chief Executive Officer")
+        settle(*sites)
+
+        assert there.record(refuser).life == "deleted"
+        assert here.history(other)[-1].state == here.shown(other)["state"] == "consent_refused"
+
+
 def test_given_two_records_that_part_when_evaluated_then_each_has_its_own_history_and_score(sites: tuple[Site, Site]):
     salesforce, hubspot = sites
     [lead], [contact] = salesforce.add(**SPELLED, title="Intern"), hubspot.add(**SPELLED)

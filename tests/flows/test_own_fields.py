@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crm_sync.domain.outbox import REPAIR
 from tests.flows.sites import Site, payloads
 
 
@@ -112,12 +113,16 @@ def test_given_our_write_is_seen_before_it_is_settled_when_pulled_then_it_is_nob
     site.settle()
 
     assert site.told(lead, "own_fields_overwritten") == []
+    assert [entry for entry in site.office.entries() if entry.why == REPAIR] == []
     assert site.office.count("repair") == 0
     assert site.shown(lead)["score"] == site.history(lead)[-1].score
 
 
 def test_given_a_lost_answer_when_our_write_comes_back_then_it_is_nobody_elses(site: Site):
-    [lead] = site.add()
+    [lead] = site.add(title="Assistant")
+    site.settle()
+    site.later(minutes=2)
+    site.edit(lead, title="Chief Executive Officer")
     site.pull()
     site.office.evaluate_all(site.now)
     site.lose_answers()
@@ -129,6 +134,8 @@ def test_given_a_lost_answer_when_our_write_comes_back_then_it_is_nobody_elses(s
     site.settle()
 
     assert site.told(lead, "own_fields_overwritten") == []
+    assert [entry for entry in site.office.entries() if entry.why == REPAIR] == []
+    assert site.shown(lead)["score"] == site.history(lead)[-1].score
     assert site.shown(lead)["state"] == "scored"
 
 

@@ -8,6 +8,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+import yaml
 
 from crm_sync.domain.changes import Walk
 from crm_sync.domain.connections import ConnectionState
@@ -153,11 +154,13 @@ def test_given_an_activity_with_a_typed_date_when_pulled_then_it_is_known_from_i
     site.settle()
     site.later(days=40)
 
-    site.call_in(lead, on=site.now - timedelta(days=30))
+    call, entered = site.call_in(lead, on=site.now - timedelta(days=30)), site.now
+    site.later(days=3)
+    site.touch_call(call)
     site.pull()
 
     [activity] = site.office.ask("SELECT known_from FROM activity")
-    assert abs(activity.known_from - site.now) < timedelta(seconds=1)
+    assert abs(activity.known_from - entered) < timedelta(seconds=1)
 
 
 def test_given_an_answer_that_never_comes_when_pulled_then_the_feed_says_why_and_is_read_again(site: Site):
@@ -211,11 +214,21 @@ def test_given_a_scope_that_lacks_for_companies_when_pulled_then_people_are_scor
 
 
 def test_given_a_connection_paused_meanwhile_when_a_call_is_refused_then_it_stays_paused(site: Site):
-    source = site.source(site.world.people, site.world.open(credentials=site.world.wrong_credentials()))
-    site.steer(ConnectionState.PAUSED)
+    stranger = site.world.open(credentials=site.world.wrong_credentials())
 
-    pull(site.transaction, source, site.now, span=SPAN, early=True)
+    class Pausing:
+        """An admin pauses while the CRM is being called."""
 
+        def __getattr__(self, name: str) -> Any:
+            return getattr(stranger, name)
+
+        def changes_since(self, *asked: Any) -> Any:
+            site.steer(ConnectionState.PAUSED)
+            return stranger.changes_since(*asked)
+
+    [pulled] = site.pull_feed(site.world.people, Pausing())
+
+    assert pulled.problem
     assert site.connection.state is ConnectionState.PAUSED
 
 
@@ -232,6 +245,20 @@ def test_given_a_limit_when_a_feed_is_pulled_then_all_of_the_connection_waits_as
     with site.transaction() as session:
         assert feeds.due(session, site.now) == []
         assert feeds.due(session, until + timedelta(seconds=1)) != []
+
+
+def test_given_a_limit_when_a_worker_reads_on_in_another_feed_then_the_crm_is_not_asked(site: Site):
+    site.add()
+    others = [site.source(feed) for feed in site.feeds() if feed.name != site.world.people.name]
+    site.world.limit(0)
+    site.world.expire_sessions()
+    site.pull_feed(site.world.people)
+    mark = site.mark()
+
+    read = [pull(site.transaction, source, site.now, span=SPAN, early=True) for source in others]
+
+    assert {page.problem for page in read} == {""}
+    assert site.world.calls(mark) == []
 
 
 def test_given_a_lease_of_a_worker_that_died_when_it_lapses_then_somebody_else_reads_on(site: Site):
@@ -277,3 +304,30 @@ def test_given_a_feed_restarted_from_the_beginning_when_read_again_then_nothing_
 
     assert site.office.count("evaluation") == evaluations
     assert site.written(*leads, since=mark) == []
+
+
+def test_given_a_value_that_moved_no_stamp_when_its_object_is_read_whole_then_it_is_evaluated(site: Site):
+    [lead] = site.add(title="Assistant")
+    site.settle()
+    site.later(hours=3)
+    site.pull()
+    stamp = site.record(lead).stamp
+    site.edit(lead, title="Chief Executive Officer")
+    site.world.tie([lead], stamp)
+
+    site.later(minutes=5)
+    site.pull(Walk.CHANGES, Walk.SWEEP)
+    unseen = len(site.versions(lead))
+    document = yaml.safe_load(site.mapping_text()) | {"reread": {site.object: 24}}
+    site.publish(yaml.safe_dump(document))
+    for feed in list(site.feeds(Walk.WHOLE)):
+        site.pull_feed(feed)
+
+    assert unseen == 1
+    assert len(site.versions(lead)) == 2
+    site.office.evaluate_all(site.now)
+    assert len(site.history(lead)) == 2
+
+
+def test_given_no_interval_when_feeds_are_followed_then_no_object_is_read_whole(site: Site):
+    assert list(site.feeds(Walk.WHOLE)) == []

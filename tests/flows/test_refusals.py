@@ -197,6 +197,28 @@ def test_given_many_dead_letters_of_two_causes_when_one_cause_is_replayed_then_t
     assert replay_all(site, cause=cause) == Replayed(replayed=0, overtaken=0)
 
 
+def test_given_a_newer_state_that_was_closed_unsent_when_a_dead_letter_is_replayed_then_the_newer_is_sent(site: Site):
+    [lead] = evaluated(site, title="Assistant")
+    site.world.refuse(lead)
+    site.settle()
+    site.heal()
+    site.later(minutes=2)
+    site.edit(lead, title="Chief Executive Officer")
+    site.pull()
+    site.office.evaluate_all(site.now)
+    site.unmap_people()
+    site.push()
+    assert [entry.state for entry in site.office.entries()] == ["dead", "closed"]
+
+    site.publish()
+    assert replay_all(site).replayed == 1
+    site.push()
+
+    first, newest = site.history(lead)
+    assert first.score != newest.score
+    assert site.shown(lead)["score"] == newest.score
+
+
 def test_given_two_dead_letters_of_one_lead_when_replayed_then_one_entry_waits(site: Site):
     [lead] = evaluated(site, title="Assistant")
     site.world.refuse(lead)

@@ -11,6 +11,7 @@ from crm_sync.domain.connections import ConnectionState
 from crm_sync.domain.records import CrmKind
 from crm_sync.flows.replay import replay
 from crm_sync.store import inbox, outbox
+from crm_sync.store.pools import OWNER_FEEDS
 from tests.flows.sites import REFUSAL, Site, payloads
 from tests.flows.teams import ANNA, INBOUND, MEI, TOM, Team, a_team, publish
 
@@ -301,6 +302,21 @@ def test_given_users_that_are_not_read_yet_when_a_lead_is_evaluated_then_it_wait
     site.settle()
 
     assert team.owner(lead) in (ANNA, TOM)
+
+
+def test_given_users_that_are_read_anew_when_leads_come_then_nobody_is_routed_before_all_are_known(team: Team):
+    team.site.office.do("UPDATE feed SET watermark = NULL WHERE name = ANY(:names)", names=list(OWNER_FEEDS))
+    taken, free = team.lead(owner_id=team.ids[MEI]), team.lead()
+    team.site.settle()
+    assert team.assignments(taken) == team.assignments(free) == []
+
+    team.read_users()
+    team.site.later(minutes=6)
+    team.site.age()
+    team.site.settle()
+
+    assert (team.owner(taken), team.assignments(taken)) == (MEI, [])
+    assert team.owner(free) in (ANNA, TOM)
 
 
 def test_given_a_connection_that_only_observes_when_leads_come_then_no_owner_is_written_until_it_is_active(team: Team):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from crm_sync.domain.connections import ConnectionState
-from tests.flows.sites import Site, payloads
+from crm_sync.flows.pull import pull
+from crm_sync.store import inbox
+from tests.factories import AlwaysScorer
+from tests.flows.sites import SPAN, Site, payloads
 
 
 def test_given_an_equal_mapping_or_policy_when_published_then_nothing_happens(site: Site):
@@ -33,6 +36,23 @@ def test_given_another_policy_that_moves_no_score_when_published_then_everybody_
     assert site.written(*leads, since=mark) == []
 
 
+def test_given_another_model_that_moves_no_score_when_promoted_then_every_score_names_it_and_nobody_is_written(
+    site: Site,
+):
+    leads = site.add(3)
+    site.office.model = AlwaysScorer(0.4, {"title_rank": 1.0}, version="first")
+    site.settle()
+    mark = site.mark()
+
+    site.office.model = AlwaysScorer(0.4, {"title_rank": 1.0}, version="second")
+    with site.transaction() as session:
+        assert inbox.add_everybody(session, why="model", now=site.now) == len(leads)
+    site.settle()
+
+    assert [[each.model_version for each in site.history(lead)] for lead in leads] == [["first", "second"]] * 3
+    assert site.written(*leads, since=mark) == []
+
+
 def test_given_other_thresholds_when_published_then_each_lead_shows_its_new_bucket(site: Site):
     leads = site.add(3)
     site.settle()
@@ -41,6 +61,22 @@ def test_given_other_thresholds_when_published_then_each_lead_shows_its_new_buck
     site.settle()
 
     assert {site.shown(lead)["bucket"] for lead in leads} == {"A"}
+
+
+def test_given_everybody_is_written_for_a_new_policy_when_a_lead_comes_then_it_goes_first(site: Site):
+    site.add(3)
+    site.settle()
+    site.office.publish_policy(site.now, buckets={"A": 3, "B": 2, "C": 1, "hysteresis": 0})
+    site.office.evaluate_all(site.now)
+    site.later(minutes=2)
+    [lead] = site.add()
+    site.pull()
+    site.office.evaluate_all(site.now)
+    mark = site.mark()
+
+    site.push(most=1)
+
+    assert {write.record_id for write in site.written(since=mark)} == {lead}
 
 
 def test_given_a_connection_that_is_observed_when_leads_come_then_they_are_evaluated_and_never_written(site: Site):
@@ -77,6 +113,22 @@ def test_given_a_connection_that_is_paused_when_leads_change_then_no_call_is_mad
     site.settle()
     assert site.shown(lead)["score"] == site.history(lead)[-1].score
     assert [p["after"] for p in payloads(site.office.audit("connection_state"))] == ["paused", "active"]
+
+
+def test_given_a_pause_while_a_worker_reads_page_after_page_when_it_turns_to_the_next_then_no_call_is_made(site: Site):
+    [lead] = site.add()
+    source = site.source(site.world.people)
+    site.steer(ConnectionState.PAUSED)
+    mark = site.mark()
+
+    pulled = pull(site.transaction, source, site.now, span=SPAN)
+
+    assert (pulled.rows, pulled.more) == (0, False)
+    assert site.world.calls(mark) == []
+
+    site.steer(ConnectionState.ACTIVE)
+    site.settle()
+    assert site.shown(lead)["state"] == "scored"
 
 
 def test_given_a_pause_in_the_middle_of_a_batch_when_the_answer_comes_then_it_is_settled(site: Site):

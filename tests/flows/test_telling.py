@@ -65,6 +65,7 @@ def test_given_a_full_life_when_told_then_the_audit_names_each_step_and_verifies
         verdict = audit.verify(session, site.office.keys, outside_roots(roots))
     assert verdict.damage == ()
     assert verdict.blocks >= 1
+    assert [number for number, _ in outside_roots(roots)] == list(range(1, verdict.blocks + 1))
     assert verdict.entries + verdict.unsealed == len(kinds)  # others' open transactions may put the newest off
 
 

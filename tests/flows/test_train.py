@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ from psycopg import sql
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from crm_sync.domain.records import CrmKind
+from crm_sync.domain.scores import counted
 from crm_sync.embedded import Servers
 from crm_sync.errors import ConfigError
 from crm_sync.examples import example_mapping, example_policy
+from crm_sync.flows.evaluate import foresee
 from crm_sync.flows.promote import promote, rollback
 from crm_sync.flows.train import Candidate, train
 from crm_sync.sandbox.serve import Options, Sandbox, running
+from crm_sync.scoring.scorer import load
 from crm_sync.store import audit, model_versions
 from crm_sync.store.engine import rows, run
 from crm_sync.wiring import Installation
@@ -184,6 +188,51 @@ def test_its_bucket_edges_can_come_with_it_and_every_comment_stays(company: Comp
         assert installation.policy(session).buckets == company.candidate.manifest.proposed
         [published] = rows(session, "SELECT content FROM policy_version WHERE published")
     assert published.content.count("#") == example_policy().count("#")
+
+
+def test_going_back_can_bring_the_edges_and_the_dead_band_from_before(company: Company, installation: Installation):
+    with installation.transaction() as session:
+        before = installation.policy(session)
+    promoted(installation, company, adopt_buckets=True)
+
+    rollback(installation.transaction, installation.models, installation.now(), author="ana", adopt_buckets=True)
+
+    with installation.transaction() as session:
+        after = installation.policy(session)
+    assert (after.buckets, after.dead_band) == (before.buckets, before.dead_band)
+
+
+def test_what_is_foreseen_is_what_comes(company: Company, installation: Installation):
+    evaluate_everybody(installation)
+    scorer = load(installation.models, company.candidate.version)
+    edges = company.candidate.manifest.proposed
+
+    foreseen = foresee(installation.transaction, installation, scorer, installation.now())
+    kept = installation.scorer()
+    promoted(installation, company, adopt_buckets=True)
+    evaluate_everybody(installation)
+
+    assert kept is None
+    found = Counter()
+    with installation.transaction() as session:
+        for row in rows(
+            session,
+            """
+            SELECT last.bucket, count(*) AS n FROM record JOIN link ON link.record_id = record.id AND to_at IS NULL
+                 CROSS JOIN LATERAL (SELECT bucket FROM evaluation WHERE person_id = link.person_id
+                                     ORDER BY number DESC LIMIT 1) AS last
+            WHERE record.life = 'open' AND record.role = 'person' AND last.bucket IS NOT NULL GROUP BY last.bucket
+            """,
+        ):
+            found[row.bucket] = row.n
+    assert foreseen.people == foreseen.everybody
+    assert counted(foreseen.scores, edges) == dict(found)
+
+
+def test_of_many_people_a_sample_is_foreseen(company: Company, installation: Installation):
+    foreseen = foresee(installation.transaction, installation, None, installation.now(), most=50)
+
+    assert foreseen.people == 50 < foreseen.everybody
 
 
 def test_a_damaged_champion_is_told_once_and_the_rules_score_meanwhile(

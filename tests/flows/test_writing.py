@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from crm_sync.domain.changes import Walk
 from crm_sync.domain.records import Wanted
 from crm_sync.flows import push as push_flow
 from crm_sync.flows.push import push
@@ -102,6 +103,21 @@ def test_given_a_lost_answer_when_pushed_again_then_every_field_was_written_once
     assert (entry.state, entry.words) == ("delivered", "confirmed by reading back")
 
 
+def test_given_a_commit_that_fails_when_pushed_then_no_outcome_is_told_before_it_is_read_back(site: Site, lead: str):
+    # It fails where outcomes are noted, after the CRM has accepted them.
+    site.office.ask_as_owner("ALTER TABLE delivery ADD CONSTRAINT broken CHECK (attempt > 1) NOT VALID")
+
+    with pytest.raises(Exception, match="broken"):
+        site.push()
+
+    assert [entry.state for entry in site.office.entries()] == ["in_flight"]
+    assert site.told(lead) == []
+    site.office.ask_as_owner("ALTER TABLE delivery DROP CONSTRAINT broken")
+    site.settle()
+    [told] = payloads(site.told(lead, "fields_delivered"))
+    assert (told["words"], told["attempt"]) == ("confirmed by reading back", 2)
+
+
 def test_given_two_workers_when_they_push_at_once_then_each_field_is_written_once(site: Site):
     leads = site.add(12)
     site.pull()
@@ -166,6 +182,22 @@ def test_given_a_lead_that_ends_while_it_waits_when_pushed_then_it_is_closed_wit
     site.later(seconds=30)
     site.settle()
     assert site.office.entries("waiting", "in_flight", "dead") == []
+
+
+def test_given_a_lead_that_waits_for_its_write_when_its_deletion_is_pulled_then_it_is_closed_without_a_call(site: Site):
+    [lead] = site.add()
+    site.pull()
+    site.office.evaluate_all(site.now)
+
+    site.world.delete(lead)
+    site.later(seconds=30)
+    site.pull(Walk.CHANGES, Walk.ARCHIVED)
+    mark = site.mark()
+    site.push()
+
+    [entry] = site.office.entries()
+    assert (entry.state, entry.words) == ("closed", "the record is converted, merged or deleted")
+    assert site.world.calls(mark) == []
 
 
 def test_given_a_converted_lead_when_pulled_then_the_contact_shows_the_state(sites: tuple[Site, Site]):

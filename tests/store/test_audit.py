@@ -96,6 +96,33 @@ def test_given_a_changed_payload_when_verified_then_its_entry_is_named(transacti
     assert damage.startswith("the payload of entry")
 
 
+def test_given_a_payload_changed_along_with_its_digest_when_verified_then_its_block_is_named(
+    transaction, keys, outside, as_owner
+):
+    as_owner.execute("UPDATE audit_payload SET payload = '{}' WHERE entry_id = (SELECT min(id) FROM audit_entry)")
+    as_owner.execute(
+        "UPDATE audit_entry SET digest = sha256(salt || convert_to(payload, 'UTF8')) FROM audit_payload"
+        " WHERE entry_id = id"
+    )
+
+    assert verify(transaction, keys, outside).damage == ("block 1 was changed after it was sealed",)
+
+
+def test_given_one_block_sealed_anew_with_the_key_when_verified_then_the_block_on_top_of_it_is_named(
+    transaction, keys, outside, as_owner
+):
+    as_owner.execute("UPDATE audit_entry SET kind = 'nothing_happened' WHERE subject = 'record:0'")
+    rest = as_owner.execute("DELETE FROM audit_block WHERE number > 1 RETURNING *").fetchall()
+    [(high,)] = as_owner.execute("DELETE FROM audit_block RETURNING to_transaction::text").fetchall()
+    with transaction() as session:
+        root = keys.audit_root(b"", audit._body(session, 0, int(high))[1])
+    as_owner.execute("INSERT INTO audit_block VALUES (1, '0', %s, 2, now(), %s)", [high, root])
+    for block in rest:
+        as_owner.execute("INSERT INTO audit_block VALUES (%s, %s, %s, %s, %s, %s)", block)
+
+    assert verify(transaction, keys).damage == ("block 2 was changed after it was sealed",)
+
+
 def test_given_an_erased_payload_when_verified_then_it_is_counted_and_no_damage(transaction, keys, outside):
     with transaction() as session:
         run(session, "DELETE FROM audit_payload WHERE entry_id = (SELECT min(id) FROM audit_entry)")
@@ -112,6 +139,39 @@ def test_given_the_applications_role_when_it_rewrites_the_log_then_the_database_
 ):
     with pytest.raises(DBAPIError), transaction() as session:
         run(session, statement.format(table))
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit_entry SET kind = ''", "DELETE FROM audit_entry",
+                                       "UPDATE audit_block SET root = ''", "DELETE FROM audit_block",
+                                       "UPDATE delivery SET result = ''"])  # fmt: skip
+def test_given_the_databases_owner_when_a_plain_statement_rewrites_the_log_then_it_is_refused(
+    database_url, outside, statement
+):
+    with psycopg.connect(database_url) as owner, pytest.raises(psycopg.errors.RaiseException, match="append only"):
+        owner.execute(statement)
+
+
+def test_given_two_equal_entries_when_appended_then_their_digests_tell_nothing_of_their_payload(transaction):
+    with transaction() as session:
+        audit.append(session, [an_entry(), an_entry()], NOW)
+
+        first, second = audit.everything(session)
+
+    assert first.payload == second.payload
+    assert first.digest != second.digest
+
+
+def test_given_somebody_who_seals_when_another_worker_comes_then_it_leaves_the_block_to_them(transaction, keys):
+    with transaction() as session:
+        audit.append(session, [an_entry()], NOW)
+
+    with transaction() as sealer:
+        run(sealer, "SELECT pg_advisory_xact_lock(:lock)", lock=audit.SEALING)
+        with transaction() as session:
+            found = audit.seal(session, keys, NOW)
+
+    assert found is None
+    assert sealed(transaction, keys).number == 1
 
 
 def test_given_an_open_transaction_with_an_entry_when_sealed_then_it_waits_for_the_next_block(transaction, keys):

@@ -88,6 +88,17 @@ def test_given_others_use_the_org_when_the_crm_tells_then_the_higher_count_wins(
     assert taken(meter, "day") == 10
 
 
+@pytest.mark.parametrize("limit", [40, 100])
+def test_given_calls_that_nobody_else_uses_when_we_take_all_we_may_then_half_of_the_day_is_left_for_others(
+    transaction: Transaction, salesforce: Connection, hubspot: Connection, limit: int
+):
+    for connection in (salesforce, hubspot):
+        meter = ConnectionMeter(transaction, connection, lambda: NOW)
+        meter.seen(Usage(window="day", used=0, limit=limit))
+
+        assert taken(meter, "day") == limit / 2
+
+
 def test_given_the_crm_tells_less_than_we_know_when_asked_then_our_own_count_stays(
     transaction: Transaction, salesforce: Connection
 ):
@@ -99,6 +110,16 @@ def test_given_the_crm_tells_less_than_we_know_when_asked_then_our_own_count_sta
 
     assert first == span(CrmKind.SALESFORCE, "day").allowed(100)
     assert taken(ConnectionMeter(transaction, salesforce, lambda: NOW), "day") == 0
+
+
+def test_given_answers_that_arrive_out_of_order_when_the_older_tells_less_then_the_higher_count_stays(
+    transaction: Transaction, salesforce: Connection
+):
+    ConnectionMeter(transaction, salesforce, lambda: NOW).seen(Usage(window="day", used=95, limit=100))
+
+    ConnectionMeter(transaction, salesforce, lambda: NOW).seen(Usage(window="day", used=60, limit=100))
+
+    assert taken(ConnectionMeter(transaction, salesforce, lambda: NOW), "day") == 5
 
 
 def test_given_the_day_is_used_up_when_a_new_one_begins_then_calls_are_let_through_again(

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from crm_sync.domain.changes import Cursor, Feed, Role
+from crm_sync.domain.changes import Cursor, Feed, Role, Walk
 from crm_sync.domain.connections import Connection, ConnectionState
 from crm_sync.domain.keys import Keys
 from crm_sync.store import connections, feeds
@@ -118,3 +118,17 @@ def test_given_a_feed_declared_twice_when_it_has_a_cursor_then_it_keeps_it(
     again = lease(transaction, connection)
     assert again is not None
     assert again.cursor == {"n": 2}
+
+
+def test_given_feeds_at_rest_when_hurried_then_all_are_due_but_those_that_read_a_large_object_whole(
+    transaction: Transaction, connection: Connection
+):
+    whole = Feed(object="Lead", role=Role.PERSON, walk=Walk.WHOLE)
+    with transaction() as session:
+        feeds.declare(session, connection.id, [whole], NOW + timedelta(hours=9))
+        feeds.postpone(session, connection.id, LEADS.name, NOW + timedelta(hours=9))
+
+        feeds.hurry(session, connection.id, NOW)
+
+        due = {feed.name: feed.next_due <= NOW for feed in feeds.status(session, connection.id, NOW)}
+    assert due == {"Lead": True, "Lead:whole": False}

@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from crm_sync.store import inbox
-from crm_sync.store.engine import rows
+from crm_sync.domain.changes import Feed, Role
+from crm_sync.store import feeds, inbox
+from crm_sync.store.engine import rows, run
 from crm_sync.store.inbox import Priority
 from tests.rows import NOW, a_connection, linked_people
 
@@ -45,6 +46,52 @@ def test_given_a_fresh_lead_behind_a_storm_when_claimed_then_the_fresh_lead_goes
     waits(transaction, people[:1], priority=Priority.FRESH, now=NOW + timedelta(seconds=1))
 
     assert list(claim(transaction, NOW + timedelta(seconds=2), most=1).numbers) == people[:1]
+
+
+def test_given_people_of_a_first_pull_when_another_feed_is_still_walked_then_they_wait_for_the_whole_history(
+    transaction, people
+):
+    calls = Feed(object="Task", role=Role.ACTIVITY)
+    with transaction() as session:
+        [org] = rows(session, "SELECT id FROM connection")
+        feeds.declare(session, org.id, [calls], NOW)
+    waits(transaction, people[1:], why="backfill", priority=Priority.BACKFILL)
+    waits(transaction, people[:1])
+
+    before = claim(transaction)
+    with transaction() as session:
+        walk = feeds.lease(session, org.id, calls.name, NOW, span=SPAN)
+        feeds.advance(session, walk, cursor={}, watermark=NOW, read=0, due=NOW)
+    after = claim(transaction)
+
+    assert list(before.numbers) == people[:1]
+    assert sorted(after.numbers) == people[1:]
+
+
+def test_given_scores_that_age_when_anything_else_waits_then_it_goes_first(transaction, people):
+    with transaction() as session:
+        run(session, "UPDATE person SET evaluate_again_at = :now", now=NOW)
+        assert inbox.add_ageing(session, NOW, most=100) == len(people)
+    waits(transaction, people[3:4], why="policy", priority=Priority.PUBLISHED)
+    waits(transaction, people[2:3], why="backfill", priority=Priority.BACKFILL)
+    waits(transaction, people[1:2])
+
+    claimed = [list(claim(transaction, most=1).numbers) for _ in range(2)]
+
+    assert claimed == [people[1:2], people[2:3]]
+
+
+def test_given_somebody_whose_claim_lapsed_when_claimed_again_then_nobody_comes_along_whom_another_holds(
+    transaction, people
+):
+    waits(transaction, people[:1])
+    claim(transaction)
+    waits(transaction, people[1:2])
+    held = claim(transaction, NOW + timedelta(minutes=2))
+
+    again = claim(transaction, NOW + SPAN + timedelta(seconds=1))
+
+    assert (list(held.numbers), list(again.numbers)) == (people[1:2], people[:1])
 
 
 def test_given_four_workers_when_they_claim_at_once_then_nobody_is_claimed_twice(transaction, people):

@@ -123,6 +123,19 @@ def test_given_a_retry_that_waits_when_a_repair_of_the_state_before_comes_then_t
     assert states(transaction) == [(3, "waiting"), (3, "superseded")]
 
 
+def test_given_a_repair_that_waits_when_something_newer_was_accepted_then_it_asks_for_that(
+    transaction: Transaction, connection: Connection, records: list[int]
+):
+    put(transaction, a_desire(connection, records[0], 1, why=REPAIR, values={"score": 40}))
+    with transaction() as session:
+        accepted = '{"score": 62, "bucket": "B"}'
+        run(session, "UPDATE record SET own_accepted = :state WHERE id = :id", state=accepted, id=records[0])
+
+    _, [entry] = claim(transaction, connection)
+
+    assert entry.desired == {"score": 62}
+
+
 def test_given_two_states_of_one_record_in_one_call_when_put_then_one_waits(
     transaction: Transaction, connection: Connection, records: list[int]
 ):
@@ -149,7 +162,7 @@ def test_given_a_second_waiting_entry_when_written_past_us_then_the_database_ref
 def test_given_writers_that_meet_at_one_record_when_they_put_at_once_then_the_newest_waits_and_nobody_fails(
     transaction: Transaction, connection: Connection, records: list[int]
 ):
-    ready = Barrier(4)
+    ready = Barrier(4, timeout=20)  # one that fails doesn't let the others wait for ever
 
     def work(number: int) -> None:
         for step in range(8):

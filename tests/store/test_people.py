@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from sqlalchemy.exc import IntegrityError
+
 from crm_sync.domain.records import CrmKind
-from crm_sync.store.engine import rows
+from crm_sync.store.engine import rows, run
 from tests.rows import a_connection, linked_people
 
 
@@ -64,6 +67,23 @@ def test_given_two_workers_who_meet_one_new_person_when_both_commit_then_there_i
         found = set(pool.map(meet, range(4)))
 
     assert len(found) == 1
+
+
+def test_given_a_record_of_somebody_when_it_is_given_to_another_past_us_then_the_database_refuses_it(transaction, keys):
+    with transaction() as session:
+        org = a_connection(session, keys)
+        found = linked_people(session, org, keys, {"00Q1": "ana@acme.eu", "00Q2": "bea@acme.eu"})
+
+    with pytest.raises(IntegrityError, match="link_open"), transaction() as session:
+        run(
+            session,
+            """
+            INSERT INTO link (record_id, person_id, evidence, from_at)
+            SELECT record_id, :other, 'identity keys', now() FROM link WHERE person_id = :person
+            """,
+            person=found["00Q1"],
+            other=found["00Q2"],
+        )
 
 
 def test_given_linked_people_when_the_rows_are_read_then_no_address_stands_in_the_keys(transaction, keys):

@@ -54,7 +54,7 @@ def problems_of(
         found += _people(object, person)
         if object in catalogues:
             found += _own_fields(object, mapping.own_fields_of(object, own_names), catalogues[object])
-    return [*found, *_conversions(mapping, catalogues), *_candidates(mapping, catalogues), *_denied(mapping, own_names)]
+    return [*found, *_milestones(mapping, catalogues), *_candidates(mapping, catalogues), *_denied(mapping, own_names)]
 
 
 def _objects(mapping: MappingVersion, catalogues: Mapping[str, Catalogue]) -> Iterator[str]:
@@ -208,17 +208,18 @@ def _is_meant_for(value: str, option: str) -> bool:
     return alike and value not in option and option not in value
 
 
-def _conversions(mapping: MappingVersion, catalogues: Mapping[str, Catalogue]) -> Iterator[str]:
+def _milestones(mapping: MappingVersion, catalogues: Mapping[str, Catalogue]) -> Iterator[str]:
     if not mapping.conversion:
         yield "conversion: name what counts as converted (object, field, values); without it nothing can be predicted."
-    for conversion in mapping.conversion:
-        catalogue = catalogues.get(conversion.object)
-        if catalogue is None:
-            continue
-        for name in (conversion.field, conversion.at):
-            if name and name not in catalogue:
-                yield f"conversion: {_no_such_field(conversion.object, name, catalogue)}"
-        yield from _unknown_options("conversion", conversion.field, conversion.one_of, catalogue)
+    for where, milestones in (("conversion", mapping.conversion), ("lost", mapping.lost)):
+        for milestone in milestones:
+            catalogue = catalogues.get(milestone.object)
+            if catalogue is None:
+                continue
+            for name in (milestone.field, milestone.at):
+                if name and name not in catalogue:
+                    yield f"{where}: {_no_such_field(milestone.object, name, catalogue)}"
+            yield from _unknown_options(where, milestone.field, milestone.one_of, catalogue)
 
 
 def _candidates(mapping: MappingVersion, catalogues: Mapping[str, Catalogue]) -> Iterator[str]:
@@ -234,7 +235,7 @@ def _denied(mapping: MappingVersion, own_names: Mapping[str, str]) -> Iterator[s
         used |= {*mapping.candidates.get(object, ()), *mapping.own_fields_of(object, own_names).values()}
         activity = mapping.activities.get(object)
         used |= set(activity.sources()) if activity else set()
-        used |= {c.field for c in mapping.conversion if c.object == object}
+        used |= {m.field for m in (*mapping.conversion, *mapping.lost) if m.object == object}
         for name in denied:
             if name in used:
                 yield f"deny.{object}: {name} is denied and used; take it out of one of the two."

@@ -17,7 +17,15 @@ from crm_sync.domain.columns import (
     Shape,
 )
 from crm_sync.domain.documents import did_you_mean
-from crm_sync.domain.mappings.versions import ActivityObject, Choice, DirectionChoice, MappingVersion, OnlyWhen, Source
+from crm_sync.domain.mappings.versions import (
+    ActivityObject,
+    Choice,
+    DirectionChoice,
+    MappingVersion,
+    Milestone,
+    OnlyWhen,
+    Source,
+)
 from crm_sync.domain.records import Value
 from crm_sync.errors import ConfigError
 
@@ -30,7 +38,7 @@ Rows = Sequence[Mapping[str, Value]]
 
 
 def translate(mapping: MappingVersion, object: str, ids: Sequence[int], fields: Rows) -> pl.DataFrame:
-    """One row a record, in the order given: `record_id`, `role`, every canonical column and `unreadable`.
+    """One row a record, in the order given: `record_id`, `role`, every canonical column, `is_lost` and `unreadable`.
 
     `ids` are ours. People, accounts and consents share the columns of people, so their frames can be joined end to
     end; deals have columns of their own. `unreadable` lists the columns whose value was there but made no sense.
@@ -48,7 +56,7 @@ def translate(mapping: MappingVersion, object: str, ids: Sequence[int], fields: 
     if "email" in columns:
         columns["email"] = columns["email"].str.to_lowercase()
     if object in mapping.people:
-        columns["is_converted"] = _converted(mapping, object, read)
+        columns["is_converted"] = _reached(mapping.conversion, object, read)
     frame = pl.DataFrame(
         {
             "record_id": pl.Series(ids, dtype=pl.Int64),
@@ -58,8 +66,9 @@ def translate(mapping: MappingVersion, object: str, ids: Sequence[int], fields: 
     )
     return frame.with_columns(
         *(pl.lit(None, DTYPES[shape]).alias(name) for name, shape in shapes.items() if name not in columns),
+        _reached(mapping.lost, object, read).alias("is_lost"),
         read.unreadable(columns, mapping.sources_of(object), shapes),
-    ).select("record_id", "role", *shapes, "unreadable")
+    ).select("record_id", "role", *shapes, "is_lost", "unreadable")
 
 
 def translate_activities(
@@ -206,13 +215,13 @@ def _counts(condition: OnlyWhen, read: _Reader) -> pl.Series:
     return ~found.is_in([value.lower() for value in condition.none_of])
 
 
-def _converted(mapping: MappingVersion, object: str, read: _Reader) -> pl.Series:
-    """Null where the mapping declares no conversion for `object`."""
-    declared = [conversion for conversion in mapping.conversion if conversion.object == object]
+def _reached(milestones: Sequence[Milestone], object: str, read: _Reader) -> pl.Series:
+    """Whether each record has reached one of these; null where none is declared for `object`."""
+    declared = [milestone for milestone in milestones if milestone.object == object]
     if not declared:
         return pl.Series([None] * read.rows, dtype=pl.Boolean)
     reached = pl.Series([False] * read.rows, dtype=pl.Boolean)
-    for conversion in declared:
-        said = read.text(conversion.field).str.to_lowercase()
-        reached = reached | said.is_in([word.lower() for word in conversion.one_of]).fill_null(False)
+    for milestone in declared:
+        said = read.text(milestone.field).str.to_lowercase()
+        reached = reached | said.is_in([word.lower() for word in milestone.one_of]).fill_null(False)
     return reached

@@ -183,8 +183,8 @@ class ActivityObject(Part):
         return [part for part in (*kinds, self.direction) if isinstance(part, Choice)]
 
 
-class Conversion(Part):
-    """A milestone: records of `object` whose `field` holds one of `one_of` are converted, at the time in `at`."""
+class Milestone(Part):
+    """Records of `object` whose `field` holds one of `one_of` have come to an end, at the time in `at`."""
 
     object: FieldName
     field: FieldName
@@ -201,8 +201,10 @@ class MappingVersion(Part):
     consents: dict[str, ConsentObject] = Field(default_factory=dict)
     deals: dict[str, DealObject] = Field(default_factory=dict)
     activities: dict[str, ActivityObject] = Field(default_factory=dict)
-    conversion: tuple[Conversion, ...] = ()
+    conversion: tuple[Milestone, ...] = ()
+    lost: tuple[Milestone, ...] = ()
     static: tuple[str, ...] = ASSUMED_STATIC
+    reread: dict[str, Annotated[int, Field(ge=1, le=8_760)]] = Field(default_factory=dict)
     candidates: dict[str, tuple[FieldName, ...]] = Field(default_factory=dict)
     deny: dict[str, tuple[FieldName, ...]] = Field(default_factory=dict)
 
@@ -214,11 +216,28 @@ class MappingVersion(Part):
             if again:
                 raise ValueError(f"{', '.join(sorted(again))} stands in two sections; an object has one role.")
             seen |= set(objects)
-        for section, names in (("candidates", self.candidates), ("conversion", [c.object for c in self.conversion])):
+        sections: dict[str, Iterable[str]] = {
+            "candidates": self.candidates,
+            "conversion": [milestone.object for milestone in self.conversion],
+            "lost": [milestone.object for milestone in self.lost],
+        }
+        for section, names in sections.items():
             unknown = sorted(set(names) - seen)
             if unknown:
                 raise ValueError(
                     f"{section}: {', '.join(unknown)} is not mapped; add it to people, deals or another section."
+                )
+        if strange := sorted(set(sections["lost"]) - set(self.people)):
+            raise ValueError(f"lost: {', '.join(strange)} holds no people; only objects under people can be lost.")
+        return self
+
+    @model_validator(mode="after")
+    def _read_again(self) -> MappingVersion:
+        may = [*self.people, *self.accounts]
+        for name in self.reread:
+            if name not in may:
+                raise ValueError(
+                    f"reread: only people and accounts are read again; {documents.did_you_mean(name, may)}"
                 )
         return self
 
@@ -271,12 +290,11 @@ class MappingVersion(Part):
         mapped = (
             activity.sources() if activity else [name for source in self.sources_of(object).values() for name in source]
         )
-        converted = [name for c in self.conversion if c.object == object for name in (c.field, c.at) if name]
+        ends = (m for m in (*self.conversion, *self.lost) if m.object == object)
+        ended = [name for m in ends for name in (m.field, m.at) if name]
         own = self.own_fields_of(object, own_names or {}).values()
         denied = self.deny.get(object, ())
-        return [
-            name for name in _unique(*mapped, *converted, *self.candidates.get(object, ()), *own) if name not in denied
-        ]
+        return [name for name in _unique(*mapped, *ended, *self.candidates.get(object, ()), *own) if name not in denied]
 
     def guard_fields_of(self, object: str, own_names: Mapping[str, str] | None = None) -> list[str]:
         """The CRM fields of a person object to read again before a write (law 13): consent, owner, conversion, own."""
