@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from connectors import registry
+from crm_sync.domain.budgets import stretch
 from crm_sync.domain.changes import POLL, Feed, Role, Walk
 from crm_sync.domain.connections import PULLING, PUSHING, Connection, ConnectionId
 from crm_sync.domain.keys import Keys
@@ -25,7 +26,7 @@ from crm_sync.errors import AuthError, ConfigError
 from crm_sync.flows.pull import Source, is_wanted
 from crm_sync.ports import Connector, Meter, SaveCredentials
 from crm_sync.settings import Settings
-from crm_sync.store import connections, model_versions, versions
+from crm_sync.store import budgets, connections, model_versions, versions
 from crm_sync.store.budgets import ConnectionMeter
 from crm_sync.store.engine import Transaction, make_engine, transactions
 
@@ -226,9 +227,11 @@ class Installation:
             found = connections.by_id(session, ConnectionId(connection))
         return found.state in PULLING and (found.wait_until is None or found.wait_until <= self.now())
 
-    def feeds(self, connection: Connection, mapping: MappingVersion) -> list[Feed]:
+    def feeds(self, connection: Connection, mapping: MappingVersion, calls_a_day: int) -> list[Feed]:
         """The feeds that `mapping` needs, each as often as the settings say: what changes slowly is asked for less.
 
+        Polls are further apart where our share of the day, `calls_a_day`, would not last for the whole day; a pace
+        faster than the usual one is the admin's own choice.
         Raises ConfigError or AuthError where the stored credentials can't be used. No call is made.
         """
         pace = self.settings.poll_every / POLL
@@ -242,18 +245,26 @@ class Installation:
                 case _:
                     return feed.every
 
-        found = self.connector(connection).feeds()
-        return [replace(feed, every=often(feed)) for feed in found if is_wanted(feed, mapping)]
+        known = self.connector(connection).feeds()
+        found = [replace(feed, every=often(feed)) for feed in known if is_wanted(feed, mapping)]
+        if pace < 1:
+            return found
+        calls = {True: 0.0, False: 0.0}
+        for feed in found:
+            calls[feed.walk is Walk.CHANGES] += timedelta(days=1) / feed.every
+        apart = stretch(calls[True], calls[False], calls_a_day)
+        return [replace(feed, every=feed.every * apart) if feed.walk is Walk.CHANGES else feed for feed in found]
 
     def source(self, connection: int, feed: str) -> Source | None:
         """One feed, ready to be read; None where nothing uses it or the connection has no mapping yet."""
         with self.transaction() as session:
             found = connections.by_id(session, ConnectionId(connection))
             mapping = self.mappings(session).get(found.id)
+            calls_a_day = budgets.share_of_the_day(session, found)
         if mapping is None:
             return None
         connector = self.confirmed_connector(found)
-        wanted = next((known for known in self.feeds(found, mapping) if known.name == feed), None)
+        wanted = next((known for known in self.feeds(found, mapping, calls_a_day) if known.name == feed), None)
         if wanted is None:
             return None
         return Source(connection=found, connector=connector, feed=wanted, mapping=mapping, keys=self.keys)

@@ -141,3 +141,29 @@ def test_given_an_address_that_leads_to_another_org_when_a_worker_begins_then_no
         assert connections.by_id(session, connection.id).state is ConnectionState.WRONG_ORG
         [found] = rows(session, "SELECT count(*) AS n FROM record")
     assert found.n == 0
+
+
+def test_given_few_calls_a_day_when_feeds_are_followed_then_polls_leave_room_for_what_changes(
+    ours: Installation, connection: Connection
+):
+    mapping = ours.mapping_of(connection)
+    assert mapping is not None
+
+    def at_rest(calls_a_day: int) -> float:
+        return sum(timedelta(days=1) / feed.every for feed in ours.feeds(connection, mapping, calls_a_day))
+
+    assert at_rest(1_000_000) > 9_000
+    assert 3_000 < at_rest(7_500) <= 4_600
+
+
+@ONE_CRM
+def test_given_a_faster_pace_when_feeds_are_followed_then_it_is_kept_whatever_it_costs(
+    ours: Installation, connection: Connection
+):
+    mapping = ours.mapping_of(connection)
+    assert mapping is not None
+    ours.settings = replace(ours.settings, poll_every=timedelta(seconds=5))
+
+    fastest = min(feed.every for feed in ours.feeds(connection, mapping, 100))
+
+    assert fastest == timedelta(seconds=5)

@@ -14,7 +14,7 @@ from crm_sync.domain.budgets import calls_to_read
 from crm_sync.domain.changes import Walk
 from crm_sync.domain.connections import PULLING, PUSHING, Connection
 from crm_sync.errors import CrmSyncError
-from crm_sync.store import connections, explanations, feeds, inbox, outbox, records, versions
+from crm_sync.store import budgets, connections, explanations, feeds, inbox, outbox, records, versions
 from crm_sync.wiring import Installation
 
 
@@ -88,7 +88,7 @@ def _at_rest(installation: Installation, session: Session, connection: Connectio
     if mapping is None or connection.state not in PULLING:
         return {"polls": 0, "rereads": 0}
     try:
-        followed = installation.feeds(connection, mapping)
+        followed = installation.feeds(connection, mapping, budgets.share_of_the_day(session, connection))
     except CrmSyncError:
         return {}  # `doctor` says what is wrong with the credentials
     polls = sum(timedelta(days=1) / feed.every for feed in followed if feed.walk is Walk.CHANGES)

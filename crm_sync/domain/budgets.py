@@ -62,6 +62,19 @@ def calls_to_read(kind: CrmKind, records: int) -> int:
     return max(1, ceil(records / RECORDS_A_PAGE[kind]))
 
 
+AT_REST = 0.6
+"""The part of our share of a day that polls may take; the rest is for what changes."""
+
+
+def stretch(polls: float, rereads: float, ours: int) -> float:
+    """By how much polls have to be further apart, so that the day's calls last for the whole day; 1 where they do.
+
+    `polls` and `rereads` are calls a day at the pace that was asked for, `ours` our share of the day.
+    """
+    room = max(ours * AT_REST - rereads, ours * 0.1)
+    return max(1.0, polls / room)
+
+
 def calls_to_push(kind: CrmKind, records: int) -> int:
     """The calls that it takes to write `records` at most: once to read them again, once to write (law 13)."""
     return 2 * ceil(records / RECORDS_A_CALL[kind])

@@ -79,6 +79,17 @@ def _doubt(session: Session, connection: ConnectionId, span: Span, calls: int) -
     )
 
 
+def share_of_the_day(session: Session, connection: Connection) -> int:
+    """Our calls of a day: of the limit that the CRM told, or of the least that its documentation promises."""
+    [span] = [span for span in SPANS[connection.kind] if span.name == "day"]
+    found = rows(
+        session,
+        "SELECT allowed FROM budget WHERE connection_id = :connection AND span = 'day'",
+        connection=connection.id,
+    )
+    return int(found[0].allowed) if found else span.allowed()
+
+
 def note_usage(session: Session, connection: ConnectionId, span: Span, usage: Usage, now: datetime) -> None:
     """The higher of the CRM's count and our own wins, and its stated limit sets our share."""
     run(

@@ -56,7 +56,7 @@ SLICES = [
     Slice(
         name="xeducation",
         file="xeducation_leads.csv.gz",
-        every=4,
+        every=8,
         until=datetime(2026, 11, 1, tzinfo=UTC),
         age=0,
         least_auc=0.8,
