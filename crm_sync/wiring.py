@@ -20,7 +20,6 @@ from crm_sync.domain.changes import POLL, Feed, Role, Walk
 from crm_sync.domain.connections import PULLING, PUSHING, Connection, ConnectionId
 from crm_sync.domain.keys import Keys
 from crm_sync.domain.mappings import MappingVersion, parse_mapping
-from crm_sync.domain.policies import PolicyVersion, parse_policy
 from crm_sync.domain.records import CrmKind
 from crm_sync.errors import AuthError, ConfigError
 from crm_sync.flows.pull import Source, is_wanted
@@ -33,11 +32,12 @@ from crm_sync.store.engine import Transaction, make_engine, transactions
 log = logging.getLogger("crm_sync")
 
 if TYPE_CHECKING:  # a command loads only the flow that it runs
+    from crm_sync.domain.policies import PolicyVersion
     from crm_sync.domain.scores import Scorer
     from crm_sync.flows.connect import Means
     from crm_sync.flows.push import Target
 
-Parsed = TypeVar("Parsed", MappingVersion, PolicyVersion)
+Parsed = TypeVar("Parsed", "MappingVersion", "PolicyVersion")
 
 CLAIM_MARGIN = timedelta(seconds=60)
 """How much longer a lease or claim lasts than the calls that are made under it."""
@@ -200,6 +200,8 @@ class Installation:
         version = versions.policy(session)
         if version is None:
             raise ConfigError("no policy is published yet; run `crm-sync policy publish FILE`")
+        from crm_sync.domain.policies import parse_policy
+
         return self._once(version.content_hash, version.content, parse_policy)
 
     def mapping_of(self, connection: Connection) -> MappingVersion | None:

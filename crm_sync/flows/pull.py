@@ -21,14 +21,12 @@ from crm_sync.domain.records import Life, Value
 from crm_sync.errors import AuthError, ConfigError, CrmSyncError, RateLimitedError, TransientError
 from crm_sync.ports import Connector
 from crm_sync.store import (
-    assignments,
     audit,
     connections,
     crm_users,
     evaluations,
     feeds,
     inbox,
-    leads,
     outbox,
     people,
     records,
@@ -130,6 +128,8 @@ def store(session: Session, source: Source, page: ChangeBatch, now: datetime, *,
         return 0
     if source.feed.role is Role.OWNER:
         left = crm_users.store(session, source.connection.id, page.records, now)
+        from crm_sync.store import leads  # routing and its frames: most pages need none of it
+
         behind = leads.left_behind(session, source.connection.id, left)
         return inbox.add(session, dict.fromkeys(behind, inbox.Priority.CHANGE), why="owner_left", now=now)
     prepared = prepare(page.records, own_names=source.own_names, owner_field=source.owner_field)
@@ -203,6 +203,8 @@ def _store_people(
     gone = [ids[batch.ids[position]] for position in evaluate if batch.lives[position] is not Life.OPEN]
     if gone:
         outbox.drop_waiting(session, gone, "the record is converted, merged or deleted", now)
+        from crm_sync.store import assignments
+
         assignments.settle(session, gone, now)
     of_gone = people.of_records(session, gone) if gone else {}
     fresh = {
