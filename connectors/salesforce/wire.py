@@ -24,6 +24,9 @@ def literal(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+A_TIME = len("2026-11-22T12:00:00.000+0000")
+
+
 def quoted(text: str) -> str:
     """Text as a SOQL literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -88,7 +91,7 @@ def flat(row: Mapping[str, Any]) -> dict[str, Value]:
     for name, value in row.items():
         kind = type(value)
         if kind is str:
-            fields[name] = iso(value)
+            fields[name] = iso(value) if len(value) == A_TIME else value
         elif kind is not dict:
             fields[name] = value
         elif name != "attributes" and "records" not in value:
@@ -99,7 +102,7 @@ def flat(row: Mapping[str, Any]) -> dict[str, Value]:
 
 def iso(text: str) -> str:
     """A time in ISO 8601 with `Z`; any other text as it is."""
-    if len(text) == 28 and text.endswith("+0000") and text[10] == "T":
+    if len(text) == A_TIME and text.endswith("+0000") and text[10] == "T":
         return text[:19] + ("Z" if text[19:23] == ".000" else text[19:23] + "Z")
     return text
 
