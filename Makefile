@@ -23,7 +23,7 @@ demo: $(VENV)/run.done
 	"$(BIN)/python" -m crm_sync demo
 
 test: check
-	"$(BIN)/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	"$(BIN)/python" -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.done
 	"$(BIN)/python" -m ruff check .

@@ -86,8 +86,7 @@ def demo(
         _publish(stage, joined)
         processes.start_workers()
         _first_round(stage, processes)
-        teams = demo_owners.teams(installation, joined)
-        _share_out(stage, teams)
+        teams = _share_out(stage, processes, joined)
         _learn(stage, processes)
         changed = demo_report.rep_changes(installation, crms, joined)
         _wait_for_changes(stage, processes, changed)
@@ -181,14 +180,24 @@ def _first_round(stage: Stage, processes: Stack) -> None:
     stage.first_round = {kind: {**crm.summary(), "written": _written(stage, kind)} for kind, crm in stage.crms.items()}
 
 
-def _share_out(stage: Stage, teams: Mapping[CrmKind, demo_owners.Team]) -> None:
+def _share_out(
+    stage: Stage, processes: Stack, joined: Mapping[CrmKind, Connection]
+) -> Mapping[CrmKind, demo_owners.Team]:
     """Routing is switched on for whoever comes in from now on; nobody who is there already changes hands (law 9)."""
     stage.head("RevOps publish who gets new leads")
     ours = stage.installation
+    teams: dict[CrmKind, demo_owners.Team] = {}
+
+    def known() -> bool:
+        teams.update(demo_owners.teams(ours, joined))
+        return all(team.sellers for team in teams.values())
+
+    _wait(processes, known)
     text = demo_owners.policy(_example("policy.yaml"), teams, ours.now())
     publish_policy(ours.transaction, parse_policy(text), text, replace(BY, reason="share new leads out"), ours.now())
     for kind, team in teams.items():
         say(f"  {kind}: {', '.join(seller.name for seller in team.sellers)} take turns in the Americas")
+    return teams
 
 
 def _learn(stage: Stage, processes: Stack) -> None:

@@ -52,9 +52,8 @@ def teams(installation: Installation, joined: Mapping[CrmKind, Connection]) -> d
         sellers = [user for user in users if user.kind == "user" and user.name]
         queues = [user.crm_id for user in users if user.kind == "queue"]
         inbound = queues[0] if queues else ""
-        found[kind] = Team(
-            connection=connection, sellers=sellers[1:4], inbound=inbound, fallback=inbound or sellers[0].crm_id
-        )
+        fallback = inbound or next((seller.crm_id for seller in sellers), "")
+        found[kind] = Team(connection=connection, sellers=sellers[1:4], inbound=inbound, fallback=fallback)
     return found
 
 
