@@ -201,7 +201,7 @@ def _pick(installation: Installation, connection: Connection, state: str, object
               AND (SELECT count(*) FROM link AS other WHERE other.person_id = link.person_id AND to_at IS NULL) = 1
               AND (:state = 'scored' OR record_version.fields ->> 'email' IS NOT NULL
                    AND record_version.fields ->> 'hs_legal_basis' IS NULL
-                   AND record_version.fields ->> 'lifecyclestage' IS DISTINCT FROM 'customer')
+                   AND coalesce(record_version.fields ->> 'lifecyclestage', 'lead') IN ('subscriber', 'lead'))
             ORDER BY {order}, record.id LIMIT 1
             """,  # noqa: S608
             connection=connection.id,
